@@ -1,0 +1,2 @@
+//! What the kernel programs write and the agent reads.
+#![no_std]

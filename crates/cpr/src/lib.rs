@@ -1,0 +1,2 @@
+//! Finds Danish CPR numbers in bytes.
+#![no_std]

@@ -1,0 +1,1 @@
+//! The objects that leave a host: leaks and ledgers.

@@ -1,0 +1,1 @@
+//! From captured segments to decoded windows, without I/O.

@@ -1,0 +1,1 @@
+//! A private lab network, leaking programs and ground truth.
