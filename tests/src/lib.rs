@@ -1,1 +1,25 @@
 //! A private lab network, leaking programs and ground truth.
+//!
+//! `Lab` is the network and its servers, `Program` an unmodified client run as a real process,
+//! `Agent` the product under test as a child process, and `demo` the whole scenario with its verdict.
+//! Live-kernel tests and `cargo xtask demo` stand on the same parts.
+//!
+//! *Not here*: anything of the product. The product is started and read from outside.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod authority;
+pub mod demo;
+pub mod http;
+pub mod lab;
+pub mod live;
+pub mod network;
+pub mod plaintext;
+pub mod program;
+pub mod pseudonym;
+pub mod scratch;
+pub mod server;
+
+pub use agent::Agent;
+pub use lab::Lab;
+pub use program::{Job, Program};

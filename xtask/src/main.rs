@@ -1,3 +1,65 @@
-//! Entry point.
+//! `cargo xtask NAME`: what cargo alone cannot do. One file for each command; this one only names them.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod build;
+mod ci;
+mod demo;
+mod later;
+mod refusal;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What cargo alone cannot do.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what building, demo and tests need, as root; quick when all is there.
+    Setup,
+    /// Builds the agent, kernel programs included, for release.
+    Build,
+    /// Shows the agent finding known leaks of real programs in a private lab network. Needs root.
+    Demo(demo::Arguments),
+    /// Sets up, then runs all tests that this machine can run.
+    Test,
+    /// Checks the house style.
+    Tidy,
+    /// The tests and every gate, as the build server runs them. Needs root.
+    Ci,
+    /// Benchmarks.
+    #[command(hide = true)]
+    Bench(later::Arguments),
+    /// Tests in virtual machines.
+    #[command(hide = true)]
+    Vm(later::Arguments),
+    /// Debian packages.
+    #[command(hide = true)]
+    Deb(later::Arguments),
+    /// Fuzzing.
+    #[command(hide = true)]
+    Fuzz(later::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup => setup::run(),
+        Command::Build => build::run(),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test => test::run(),
+        Command::Tidy => tidy::run(),
+        Command::Ci => ci::run(),
+        Command::Bench(_) | Command::Vm(_) | Command::Deb(_) | Command::Fuzz(_) => later::run(),
+    };
+    refusal::exit_code(result)
+}

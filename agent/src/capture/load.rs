@@ -1,0 +1,203 @@
+//! Loads the kernel object, fills its constants and policy, attaches the wire and socket taps.
+
+use std::{fs::File, path::Path};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod, include_bytes_aligned,
+    maps::{Map, MapData, RingBuf, lpm_trie::{Key as PrefixKey, LpmTrie}},
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps, UProbe,
+    },
+};
+use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey};
+
+use super::error::{CaptureError, chain};
+use crate::doctor::find_cgroup2;
+
+/// The kernel programs, built from source by the build script.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cprvagt.bpf.o"));
+/// What `connect` and `sendmsg` programs are called.
+const SOCK_ADDR_PROGRAMS: [&str; 4] = ["sock_connect4", "sock_connect6", "sock_send4", "sock_send6"];
+/// The program behind every TLS probe.
+pub(super) const TLS_PROGRAM: &str = "tls_write";
+
+/// What the taps are told before they start.
+#[derive(Debug, Clone)]
+pub struct CaptureOptions {
+    /// Bytes of the ring: a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+    /// Allowed prefixes, each with the rules of all shorter prefixes that cover it.
+    pub allow: Vec<(AllowKey, AllowRules)>,
+}
+
+/// A flow key that can be read from a map.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Key(pub FlowKey);
+/// A flow that can be read from a map.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Value(pub Flow);
+/// Allow rules that can be written to a map.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Rules(AllowRules);
+
+// SAFETY: fixed-width integers and byte arrays without padding; abi checks their sizes.
+unsafe impl Pod for Key {}
+// SAFETY: as above.
+unsafe impl Pod for Value {}
+// SAFETY: as above.
+unsafe impl Pod for Rules {}
+
+/// The loaded programs and their maps.
+pub(super) struct Programs {
+    ebpf: Ebpf,
+    cgroup: File,
+}
+
+impl Programs {
+    /// Loads all programs and attaches those that follow processes.
+    pub(super) fn load(options: &CaptureOptions) -> Result<Self, CaptureError> {
+        let cgroup = open_root_cgroup()?;
+        let own_tgid = std::process::id();
+        let ring_bytes = u64::from(options.ring_bytes);
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("OWN_TGID", &own_tgid, true)
+            .override_global("RING_BYTES", &ring_bytes, true)
+            .map_max_entries("RING", options.ring_bytes);
+        let ebpf = loader.load(OBJECT).map_err(|error| load_error("(maps)", &error))?;
+        let mut programs = Self { ebpf, cgroup };
+        programs.write_allow(&options.allow)?;
+        programs.load_all()?;
+        Ok(programs)
+    }
+
+    fn load_all(&mut self) -> Result<(), CaptureError> {
+        for name in ["wire_egress", "wire_ingress"] {
+            self.program::<CgroupSkb>(name)?.load().map_err(|error| load_error(name, &error))?;
+        }
+        for name in SOCK_ADDR_PROGRAMS {
+            self.program::<CgroupSockAddr>(name)?.load().map_err(|error| load_error(name, &error))?;
+        }
+        self.program::<SockOps>("flow_ops")?.load().map_err(|error| load_error("flow_ops", &error))?;
+        self.program::<UProbe>(TLS_PROGRAM)?.load().map_err(|error| load_error(TLS_PROGRAM, &error))?;
+        for name in ["process_exec", "process_exit"] {
+            self.program::<RawTracePoint>(name)?.load().map_err(|error| load_error(name, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Attaches the socket tap and the process events.
+    pub(super) fn attach_socket_tap(&mut self) -> Result<(), CaptureError> {
+        let cgroup = self.cgroup.try_clone().map_err(CaptureError::io("root cgroup"))?;
+        for name in SOCK_ADDR_PROGRAMS {
+            let program = self.program::<CgroupSockAddr>(name)?;
+            program.attach(&cgroup, CgroupAttachMode::Single).map_err(|error| attach_error(name, "the root cgroup", &error))?;
+        }
+        let program = self.program::<SockOps>("flow_ops")?;
+        program.attach(&cgroup, CgroupAttachMode::Single).map_err(|error| attach_error("flow_ops", "the root cgroup", &error))?;
+        for (name, tracepoint) in [("process_exec", "sched_process_exec"), ("process_exit", "sched_process_exit")] {
+            let program = self.program::<RawTracePoint>(name)?;
+            program.attach(tracepoint).map_err(|error| attach_error(name, tracepoint, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Attaches the wire tap in both directions.
+    pub(super) fn attach_wire_tap(&mut self) -> Result<(), CaptureError> {
+        let cgroup = self.cgroup.try_clone().map_err(CaptureError::io("root cgroup"))?;
+        // Ingress first: the answer to a hello that egress saw must not slip by.
+        let directions =
+            [("wire_ingress", CgroupSkbAttachType::Ingress), ("wire_egress", CgroupSkbAttachType::Egress)];
+        for (name, direction) in directions {
+            let program = self.program::<CgroupSkb>(name)?;
+            program
+                .attach(&cgroup, direction, CgroupAttachMode::Single)
+                .map_err(|error| attach_error(name, "the root cgroup", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Detaches and unloads every program; the maps stay.
+    pub(super) fn unload(&mut self) -> Result<(), CaptureError> {
+        // The wire first: bytes that leave from now on are in no account, neither there nor elsewhere.
+        for name in ["wire_egress", "wire_ingress"] {
+            self.program::<CgroupSkb>(name)?.unload().map_err(|error| load_error(name, &error))?;
+        }
+        self.program::<UProbe>(TLS_PROGRAM)?.unload().map_err(|error| load_error(TLS_PROGRAM, &error))?;
+        for name in SOCK_ADDR_PROGRAMS {
+            self.program::<CgroupSockAddr>(name)?.unload().map_err(|error| load_error(name, &error))?;
+        }
+        self.program::<SockOps>("flow_ops")?.unload().map_err(|error| load_error("flow_ops", &error))?;
+        for name in ["process_exec", "process_exit"] {
+            self.program::<RawTracePoint>(name)?.unload().map_err(|error| load_error(name, &error))?;
+        }
+        Ok(())
+    }
+
+    fn write_allow(&mut self, entries: &[(AllowKey, AllowRules)]) -> Result<(), CaptureError> {
+        let map = self.map_mut("ALLOW")?;
+        let mut allow = LpmTrie::<_, [u8; 16], Rules>::try_from(map).map_err(CaptureError::map("ALLOW"))?;
+        for (key, rules) in entries {
+            let key = PrefixKey::new(key.prefix_len, key.addr);
+            allow.insert(&key, Rules(*rules), 0).map_err(CaptureError::map("ALLOW"))?;
+        }
+        Ok(())
+    }
+
+    /// The ring, which from now on belongs to the caller.
+    pub(super) fn take_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
+        let map = self.ebpf.take_map("RING").ok_or_else(|| missing_map("RING"))?;
+        RingBuf::try_from(map).map_err(CaptureError::map("RING"))
+    }
+
+    /// A map to read.
+    pub(super) fn map(&self, name: &'static str) -> Result<&Map, CaptureError> {
+        self.ebpf.map(name).ok_or_else(|| missing_map(name))
+    }
+
+    /// A map to write.
+    pub(super) fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, CaptureError> {
+        self.ebpf.map_mut(name).ok_or_else(|| missing_map(name))
+    }
+
+    /// A program of the object.
+    pub(super) fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P, CaptureError>
+    where
+        &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+    {
+        let absent = || CaptureError::Load { name: name.to_owned(), reason: "not in the object".to_owned() };
+        let program = self.ebpf.program_mut(name).ok_or_else(absent)?;
+        program.try_into().map_err(|error| load_error(name, &error))
+    }
+}
+
+fn missing_map(name: &'static str) -> CaptureError {
+    CaptureError::Map { name, reason: "not in the object".to_owned() }
+}
+
+fn open_root_cgroup() -> Result<File, CaptureError> {
+    let mountinfo = Path::new("/proc/self/mountinfo");
+    let text = std::fs::read_to_string(mountinfo).map_err(CaptureError::io("/proc/self/mountinfo"))?;
+    let path = find_cgroup2(&text).map_err(|error| CaptureError::Cgroup(error.to_string()))?;
+    File::open(&path).map_err(|error| CaptureError::Open { path, error })
+}
+
+fn load_error(name: &str, error: &dyn std::error::Error) -> CaptureError {
+    let reason = chain(error);
+    if is_refusal(&reason) {
+        return CaptureError::Privilege { what: format!("loading kernel program {name}") };
+    }
+    CaptureError::Load { name: name.to_owned(), reason }
+}
+
+fn attach_error(name: &str, target: &str, error: &dyn std::error::Error) -> CaptureError {
+    let reason = chain(error);
+    CaptureError::Attach { name: name.to_owned(), target: target.to_owned(), reason }
+}
+
+fn is_refusal(reason: &str) -> bool {
+    reason.contains("os error 1)") || reason.contains("Operation not permitted")
+}

@@ -1,0 +1,159 @@
+//! The four taps: loads the kernel programs, attaches them, and hands their records on.
+//!
+//! *Invariants*: nothing here looks at content. Whatever cannot be attached is named, with what is
+//! lost by it.
+//! *Not here*: what records mean; see `record` and `pipeline`.
+#![allow(unsafe_code, reason = "map values and borrowed descriptors; each block names its obligation")]
+
+mod addresses;
+mod attach;
+mod backfill;
+mod error;
+mod libraries;
+mod load;
+mod mappings;
+mod site;
+mod symbols;
+
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use aya::maps::{HashMap as KernelMap, MapData, PerCpuArray, RingBuf};
+use cprvagt_abi::{Counter, Flow};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use tokio::io::unix::AsyncFd;
+
+pub use error::CaptureError;
+pub use load::CaptureOptions;
+
+use self::{addresses::LocalAddresses, libraries::Libraries, load::Programs, mappings::Mappings};
+
+/// The attached taps. Dropping it detaches every program and frees every map.
+pub struct Capture {
+    programs: Programs,
+    ring: RingBuf<MapData>,
+    libraries: Libraries,
+    mappings: Mappings,
+    addresses: LocalAddresses,
+}
+
+impl Capture {
+    /// Loads and attaches everything.
+    ///
+    /// # Errors
+    /// Names the privilege, mount or kernel feature that is missing.
+    pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
+        let mut programs = Programs::load(options)?;
+        let mut addresses = LocalAddresses::default();
+        addresses.refresh(&mut programs)?;
+        // Sockets first: a flow that begins while the rest is attached already has its owner.
+        programs.attach_socket_tap()?;
+        backfill::run(&mut programs)?;
+        let mappings = Mappings::open()?;
+        let mut libraries = Libraries::default();
+        libraries.attach_all(&mut programs);
+        programs.attach_wire_tap()?;
+        let ring = programs.take_ring()?;
+        Ok(Self { programs, ring, libraries, mappings, addresses })
+    }
+
+    /// One descriptor that becomes readable when there is something to do.
+    ///
+    /// # Errors
+    /// The kernel refused another descriptor.
+    pub fn readable(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        for descriptor in self.mappings.descriptors().chain([self.ring.as_fd()]) {
+            epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+        }
+        // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
+        unsafe { AsyncFd::register(epoll.0) }.map_err(io::Error::from)
+    }
+
+    /// Hands each waiting record to `take`; returns how many there were, at most `most`.
+    pub fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
+        let mut count = 0;
+        while count < most
+            && let Some(item) = self.ring.next()
+        {
+            take(&item);
+            count += 1;
+        }
+        count
+    }
+
+    /// Attaches to TLS libraries that were mapped since the last call.
+    pub fn attach_new_libraries(&mut self) {
+        let lost = self.mappings.drain(|mapping| self.libraries.attach_mapping(&mut self.programs, mapping));
+        if lost {
+            self.libraries.attach_all(&mut self.programs);
+        }
+    }
+
+    /// Two attachments fire for one call: removes the second.
+    pub fn remove_second_attachment(&mut self, first: u32, second: u32) {
+        self.libraries.remove(&mut self.programs, first, second);
+    }
+
+    /// Reads this host's addresses again.
+    ///
+    /// # Errors
+    /// The kernel refused the list or the map.
+    pub fn refresh_addresses(&mut self) -> Result<(), CaptureError> {
+        self.addresses.refresh(&mut self.programs)
+    }
+
+    /// Detaches every tap; what is in the ring stays to be drained, and the maps to be read.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn detach(&mut self) -> Result<(), CaptureError> {
+        self.programs.unload()
+    }
+
+    /// Every kernel counter, summed over the processors.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn counters(&self) -> Result<[u64; Counter::COUNT as usize], CaptureError> {
+        let map = self.programs.map("COUNTERS")?;
+        let counters = PerCpuArray::<_, u64>::try_from(map).map_err(CaptureError::map("COUNTERS"))?;
+        let mut sums = [0; Counter::COUNT as usize];
+        for (index, sum) in (0..).zip(&mut sums) {
+            let values = counters.get(&index, 0).map_err(CaptureError::map("COUNTERS"))?;
+            *sum = values.iter().sum();
+        }
+        Ok(sums)
+    }
+
+    /// The flow table as it is now, by flow id.
+    ///
+    /// # Errors
+    /// The map could not be read.
+    pub fn flows(&self) -> Result<HashMap<u64, Flow>, CaptureError> {
+        let map = self.programs.map("FLOWS")?;
+        let flows = KernelMap::<_, load::Key, load::Value>::try_from(map).map_err(CaptureError::map("FLOWS"))?;
+        Ok(flows.iter().filter_map(Result::ok).map(|(_, load::Value(flow))| (flow.id, flow)).collect())
+    }
+}
+
+/// An address as the kernel programs have it: 16 bytes, IPv4 mapped.
+#[must_use]
+pub fn address_bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// Loads every program without attaching any, for `doctor`.
+///
+/// # Errors
+/// As [`Capture::start`].
+pub fn probe_load() -> Result<(), CaptureError> {
+    Programs::load(&CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new() }).map(drop)
+}

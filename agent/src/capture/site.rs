@@ -1,0 +1,347 @@
+//! Reading machine code: where a probe is cheap, and where a session keeps its random.
+//!
+//! The kernel emulates some instructions and single-steps all others, at the price of a second
+//! exception: thirty times dearer on a virtual machine. So a probe belongs on the first instruction
+//! that the kernel emulates, that every call reaches, and at which the argument registers still hold
+//! what the function was given. Which instructions are emulated is in the kernel's
+//! `arch/x86/kernel/uprobes.c`: relative `call`, `jmp` and `jcc`, `nop`, and `push` of a register.
+//!
+//! *Invariants*: only the straight line from the entry is walked; where in doubt, the entry itself.
+//! A site that a later branch jumps back to would fire twice for one call, so it is not taken.
+
+use cprvagt_abi::Site;
+use iced_x86::{
+    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
+    Register,
+};
+
+use super::symbols::FunctionCode;
+
+/// Registers that hold the arguments we read: session, buffer, length.
+const ARGUMENTS: [Register; 3] = [Register::RDI, Register::RSI, Register::RDX];
+/// Instructions of an accessor that are followed.
+const ACCESSOR_STEPS_MAX: usize = 96;
+
+/// Where to put a probe in a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProbeSite {
+    /// Offset from the function's first byte.
+    pub offset: u64,
+    /// Whether the kernel emulates the instruction there.
+    pub cheap: bool,
+}
+
+/// The cheapest safe site of a function.
+pub(super) fn probe_site(function: &FunctionCode) -> ProbeSite {
+    let entry = ProbeSite { offset: 0, cheap: false };
+    let Some(address) = first_emulated(function) else {
+        return entry;
+    };
+    let offset = address - function.address;
+    if offset > 0 && is_jumped_back_to(function, address) {
+        return entry;
+    }
+    ProbeSite { offset, cheap: true }
+}
+
+fn decode(function: &FunctionCode) -> Decoder<'_> {
+    Decoder::with_ip(64, &function.code, function.address, DecoderOptions::NONE)
+}
+
+/// Address of the first emulated instruction on the straight line, while the arguments are intact.
+fn first_emulated(function: &FunctionCode) -> Option<u64> {
+    let mut decoder = decode(function);
+    let mut info = InstructionInfoFactory::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        if is_emulated(&instruction) {
+            // A conditional jump ends the part that every call reaches, but is itself on it.
+            return Some(instruction.ip());
+        }
+        let goes_on = matches!(instruction.flow_control(), FlowControl::Next);
+        if !goes_on || overwrites_argument(&mut info, &instruction) {
+            return None;
+        }
+    }
+    None
+}
+
+/// Whether the kernel emulates this instruction instead of stepping it.
+fn is_emulated(instruction: &Instruction) -> bool {
+    match instruction.flow_control() {
+        FlowControl::Call | FlowControl::UnconditionalBranch => instruction.op0_kind() == OpKind::NearBranch64,
+        // loop and jrcxz are conditional branches too, but not emulated.
+        FlowControl::ConditionalBranch => instruction.is_jcc_short_or_near(),
+        FlowControl::Next => is_plain_nop(instruction) || is_register_push(instruction),
+        _ => false,
+    }
+}
+
+fn is_plain_nop(instruction: &Instruction) -> bool {
+    // Padded forms with an operand were added later than the first kernels we serve.
+    instruction.mnemonic() == Mnemonic::Nop && instruction.len() == 1
+}
+
+fn is_register_push(instruction: &Instruction) -> bool {
+    instruction.mnemonic() == Mnemonic::Push
+        && instruction.op0_kind() == OpKind::Register
+        && instruction.op0_register().is_gpr64()
+}
+
+/// Whether an argument register no longer holds its argument after this instruction. A length that is
+/// sign-extended in place (`movslq %edx,%rdx`) still does.
+fn overwrites_argument(info: &mut InstructionInfoFactory, instruction: &Instruction) -> bool {
+    let extends_length = instruction.mnemonic() == Mnemonic::Movsxd
+        && instruction.op0_register() == Register::RDX
+        && instruction.op1_register() == Register::EDX;
+    if extends_length {
+        return false;
+    }
+    info.info(instruction).used_registers().iter().any(|used| {
+        let written = matches!(
+            used.access(),
+            OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
+        );
+        written && ARGUMENTS.contains(&used.register().full_register())
+    })
+}
+
+/// Whether any branch behind the site leads to it or before it, but not to the function's start, where
+/// a tail call of itself would be a call of its own.
+fn is_jumped_back_to(function: &FunctionCode, site: u64) -> bool {
+    let mut decoder = decode(function);
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        let branches =
+            matches!(instruction.flow_control(), FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch);
+        let target = instruction.near_branch_target();
+        if branches && target > function.address && target <= site && instruction.ip() >= site {
+            return true;
+        }
+    }
+    false
+}
+
+/// Where a session object keeps its client random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RandomPlace {
+    /// Offset of a pointer to follow first, or [`Site::DIRECT`].
+    pub via: u16,
+    /// Offset of the random.
+    pub offset: u16,
+}
+
+/// What a register holds while an accessor is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Nothing of interest.
+    Other,
+    /// The session's address, moved by an offset.
+    Session(u64),
+    /// A pointer read from the session at `.0`, moved by `.1`.
+    Pointed(u64, u64),
+}
+
+/// Follows `SSL_get_client_random(session, out, length)` and tells what it copies from.
+///
+/// The accessor copies 32 bytes from the session object, or from an object that the session points to:
+/// of all places that it reads through the session, the lowest behind the longest chain is where the
+/// random begins. A wrong answer matches no hello on the wire: it ends as "unknown", never as a wrong
+/// place.
+pub(super) fn random_place(accessor: &FunctionCode) -> Option<RandomPlace> {
+    let mut reads = SessionReads::default();
+    reads.follow(accessor);
+    reads.place()
+}
+
+/// Follows `SSL_is_server(session)`: the offset of the word that it returns, in units of 4 bytes.
+pub(super) fn server_word(accessor: &FunctionCode) -> Option<u8> {
+    let mut reads = SessionReads::default();
+    reads.follow(accessor);
+    let [offset] = reads.direct[..] else { return None };
+    (offset % 4 == 0 && offset > 0).then(|| u8::try_from(offset / 4).ok())?
+}
+
+#[derive(Default)]
+struct SessionReads {
+    direct: Vec<u64>,
+    pointed: Vec<(u64, u64)>,
+}
+
+impl SessionReads {
+    fn follow(&mut self, accessor: &FunctionCode) {
+        let mut held = [Held::Other; 16];
+        held[Register::RDI.number()] = Held::Session(0);
+        let mut decoder = decode(accessor);
+        for _ in 0..ACCESSOR_STEPS_MAX {
+            if !decoder.can_decode() {
+                return;
+            }
+            let instruction = decoder.decode();
+            if instruction.is_invalid() {
+                return;
+            }
+            self.step(&mut held, &instruction);
+        }
+    }
+
+    fn step(&mut self, held: &mut [Held; 16], instruction: &Instruction) {
+        let source = self.source(held, instruction);
+        if instruction.op0_kind() != OpKind::Register || !writes_first_operand(instruction) {
+            return;
+        }
+        let target = instruction.op0_register();
+        if target.is_gpr() && target.size() == 8 {
+            held[target.full_register().number()] = source;
+        } else if target.is_gpr() {
+            held[target.full_register().number()] = Held::Other;
+        }
+    }
+
+    /// What the instruction's source is, noting a read through the session.
+    fn source(&mut self, held: &[Held; 16], instruction: &Instruction) -> Held {
+        let copies = matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Lea);
+        if instruction.op_count() == 2 && instruction.op1_kind() == OpKind::Memory {
+            return self.memory(held, instruction);
+        }
+        if copies && instruction.op1_kind() == OpKind::Register && instruction.op1_register().size() == 8 {
+            let register = instruction.op1_register();
+            return if register.is_gpr() { held[register.number()] } else { Held::Other };
+        }
+        if instruction.mnemonic() == Mnemonic::Add && instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr() {
+            return moved(held[instruction.op0_register().full_register().number()], instruction.immediate(1));
+        }
+        Held::Other
+    }
+
+    fn memory(&mut self, held: &[Held; 16], instruction: &Instruction) -> Held {
+        let base = instruction.memory_base();
+        if !base.is_gpr() || instruction.memory_index() != Register::None {
+            return Held::Other;
+        }
+        let address = moved(held[base.full_register().number()], instruction.memory_displacement64());
+        if instruction.mnemonic() == Mnemonic::Lea {
+            self.note(address);
+            return address;
+        }
+        self.note(address);
+        match address {
+            Held::Session(offset) if instruction.mnemonic() == Mnemonic::Mov => Held::Pointed(offset, 0),
+            _ => Held::Other,
+        }
+    }
+
+    fn note(&mut self, address: Held) {
+        match address {
+            Held::Session(offset) if !self.direct.contains(&offset) => self.direct.push(offset),
+            Held::Pointed(via, offset) if !self.pointed.contains(&(via, offset)) => self.pointed.push((via, offset)),
+            _ => {}
+        }
+    }
+
+    fn place(&self) -> Option<RandomPlace> {
+        if let Some((via, offset)) = self.pointed.iter().min_by_key(|(_, offset)| *offset) {
+            return fit(*via, *offset);
+        }
+        let offset = self.direct.iter().min()?;
+        fit(u64::from(Site::DIRECT), *offset)
+    }
+}
+
+fn fit(via: u64, offset: u64) -> Option<RandomPlace> {
+    let (via, offset) = (u16::try_from(via).ok()?, u16::try_from(offset).ok()?);
+    (offset != Site::UNKNOWN).then_some(RandomPlace { via, offset })
+}
+
+fn moved(held: Held, by: u64) -> Held {
+    match held {
+        Held::Other => Held::Other,
+        Held::Session(offset) => Held::Session(offset.wrapping_add(by)),
+        Held::Pointed(via, offset) => Held::Pointed(via, offset.wrapping_add(by)),
+    }
+}
+
+fn writes_first_operand(instruction: &Instruction) -> bool {
+    !matches!(instruction.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(code: &[u8]) -> FunctionCode {
+        FunctionCode { file_offset: 0x1000, address: 0x4000, code: code.to_vec() }
+    }
+
+    fn check_site(code: &[u8], offset: u64, cheap: bool) {
+        assert_eq!(probe_site(&function(code)), ProbeSite { offset, cheap });
+    }
+
+    #[test]
+    fn a_push_at_the_entry_is_taken() {
+        check_site(&[0x55, 0x48, 0x89, 0xe5], 0, true);
+    }
+
+    #[test]
+    fn a_call_behind_a_stack_adjustment_is_taken() {
+        // sub $8,%rsp; call +0
+        check_site(&[0x48, 0x83, 0xec, 0x08, 0xe8, 0, 0, 0, 0], 4, true);
+    }
+
+    #[test]
+    fn a_call_behind_an_extended_length_is_taken() {
+        // movslq %edx,%rdx; call +0
+        check_site(&[0x48, 0x63, 0xd2, 0xe8, 0, 0, 0, 0], 3, true);
+    }
+
+    #[test]
+    fn an_overwritten_argument_falls_back_to_the_entry() {
+        // xor %esi,%esi; call +0
+        check_site(&[0x31, 0xf6, 0xe8, 0, 0, 0, 0], 0, false);
+    }
+
+    #[test]
+    fn an_indirect_jump_falls_back_to_the_entry() {
+        // mov %rdi,%rax; jmp *%rax
+        check_site(&[0x48, 0x89, 0xf8, 0xff, 0xe0], 0, false);
+    }
+
+    #[test]
+    fn a_site_inside_a_loop_falls_back_to_the_entry() {
+        // sub $8,%rsp; push %rbx; jmp back to the push
+        check_site(&[0x48, 0x83, 0xec, 0x08, 0x53, 0xeb, 0xfd], 0, false);
+    }
+
+    #[test]
+    fn code_that_is_cut_or_senseless_falls_back_to_the_entry() {
+        check_site(&[], 0, false);
+        check_site(&[0x0f], 0, false);
+        check_site(&[0xff; 40], 0, false);
+    }
+
+    #[test]
+    fn a_direct_random_is_found() {
+        // mov 0x160(%rdi),%rdx; mov %rdx,(%rsi); ret
+        let place = random_place(&function(&[0x48, 0x8b, 0x97, 0x60, 1, 0, 0, 0x48, 0x89, 0x16, 0xc3]));
+        assert_eq!(place, Some(RandomPlace { via: Site::DIRECT, offset: 0x160 }));
+    }
+
+    #[test]
+    fn a_random_behind_a_pointer_is_found() {
+        // mov 0xa8(%rdi),%rax; mov 0xb8(%rax),%rdx; ret
+        let code = [0x48, 0x8b, 0x87, 0xa8, 0, 0, 0, 0x48, 0x8b, 0x90, 0xb8, 0, 0, 0, 0xc3];
+        assert_eq!(random_place(&function(&code)), Some(RandomPlace { via: 0xa8, offset: 0xb8 }));
+    }
+
+    #[test]
+    fn the_server_word_is_found() {
+        // mov 0x38(%rdi),%eax; ret
+        assert_eq!(server_word(&function(&[0x8b, 0x47, 0x38, 0xc3])), Some(0x0e));
+    }
+
+    #[test]
+    fn an_accessor_that_reads_nothing_has_no_place() {
+        assert_eq!(random_place(&function(&[0x31, 0xc0, 0xc3])), None);
+        assert_eq!(server_word(&function(&[0x31, 0xc0, 0xc3])), None);
+    }
+}

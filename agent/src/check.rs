@@ -1,0 +1,124 @@
+//! `cprvagt check`: is the configuration valid, and what does it do?
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::config::{Config, ConfigError, DEFAULT_PATH};
+use crate::pseudonym::{Key, KeyError};
+
+/// Why the configuration is not valid.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key that it names.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Nobody reads the answer.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl crate::cli::Exits for CheckError {
+    fn exit(&self) -> crate::cli::Exit {
+        match self {
+            Self::Config(error) => error.exit(),
+            Self::Key(error) => error.exit(),
+            Self::Output(_) => crate::cli::Exit::Failure,
+        }
+    }
+}
+
+/// Checks the file named on the command line, else the default one, and tells what it says.
+///
+/// # Errors
+/// The configuration, or the key file that it names, is not valid.
+pub fn run(named: Option<&Path>, out: &mut impl Write) -> Result<(), CheckError> {
+    let (config, path) = Config::find(named)?;
+    if let Some(key_file) = &config.pseudonym.key_file {
+        Key::load(key_file)?;
+    }
+    match path {
+        Some(path) => writeln!(out, "config: {}: ok", path.display())?,
+        None => writeln!(out, "config: {DEFAULT_PATH}: no such file; the built-in defaults hold")?,
+    }
+    for line in told(&config) {
+        writeln!(out, "  {line}")?;
+    }
+    Ok(())
+}
+
+/// What the configuration means, a line each.
+fn told(config: &Config) -> Vec<String> {
+    let classes: Vec<&str> = config.report.classes.iter().map(|class| class.as_str()).collect();
+    let mut lines = vec![
+        format!(
+            "{} allowed, {} in [[system]]",
+            counted(config.allow.len(), "destination"),
+            config.system.len()
+        ),
+        match config.inspect.len() {
+            0 => "every process is inspected".to_owned(),
+            count => format!("inspection limited by {}", counted(count, "[[inspect]] section")),
+        },
+        format!("told from confidence {} on, classes {}", config.report.min_confidence, classes.join(", ")),
+    ];
+    if config.pseudonym.key_file.is_none() {
+        lines.push("no [pseudonym] key_file: a random key for each run".to_owned());
+    }
+    let idle = config.without_effect.iter();
+    lines.extend(idle.map(|(section, at)| format!("{at}: {section} is not in this version: no effect")));
+    lines
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        let mut out = Vec::new();
+        let told = run(Some(&path), &mut out).map(|()| String::from_utf8(out).unwrap());
+        let plain = |text: String| text.replace(&path.display().to_string(), "FILE");
+        told.map(plain).map_err(|error| plain(error.to_string()))
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        let expected = "config: FILE: ok\n  0 destinations allowed, 0 in [[system]]\n  every process is inspected\n  \
+             told from confidence medium on, classes cpr, replacement\n  \
+             no [pseudonym] key_file: a random key for each run\n";
+        assert_eq!(check("").unwrap(), expected);
+    }
+
+    #[test]
+    fn sections_without_effect_are_told_with_their_place() {
+        let told =
+            check("[spool]\ndir = \"/var/lib/x\"\n\n[collector]\nurl = \"https://c.example\"\n").unwrap();
+        assert!(told.contains("  1:2: [spool] is not in this version: no effect\n"), "{told}");
+        assert!(told.contains("  4:2: [collector] is not in this version: no effect\n"), "{told}");
+    }
+
+    #[test]
+    fn a_missing_key_file_is_an_error() {
+        let error = check("[pseudonym]\nkey_file = \"/nowhere/key\"\n").unwrap_err();
+        assert!(error.starts_with("pseudonym key: /nowhere/key: "), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_key_is_told_with_its_place() {
+        let error = check("[[allow]]\nto = \"192.0.2.1\"\nbecuase = \"x\"\n").unwrap_err();
+        assert!(
+            error.contains(
+                "config: FILE:3:1: unknown key \"becuase\" in [[allow]]; did you mean \"because\"?"
+            )
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! The sections of `agent.toml`, each read into its type.
+
+use cprvagt_report::{Class, Level, Rule};
+use ipnet::IpNet;
+
+use super::document::{Document, Table, Value, nearest};
+use super::{Allow, Capture, Config, Inspect, Matcher, Pattern, Problem, Pseudonym, Report, System, size};
+use crate::judge::{Waives, address, flatten};
+
+/// Bounds of a ring, in bytes: what the kernel takes, and what a host can spare.
+const RING_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
+
+const SECTIONS: &[&str] =
+    &["capture", "inspect", "allow", "system", "report", "pseudonym", "spool", "collector"];
+
+/// The configuration that `text` spells, or everything that is wrong with it.
+pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    let document = Document::new(text);
+    let config = document.parse().map(|root| {
+        let root = Table::root(&document, &root);
+        let config = sections(&root);
+        if let Err(overfull) = flatten(&config.allow) {
+            document.problem_at(overfull.at, overfull.to_string());
+        }
+        config
+    });
+    match (config, document.into_problems()) {
+        (Some(config), problems) if problems.is_empty() => Ok(config),
+        (_, problems) => Err(problems),
+    }
+}
+
+fn sections(root: &Table<'_, '_>) -> Config {
+    root.expect_keys(SECTIONS);
+    let built_in = Config::default();
+    Config {
+        capture: root.table("capture", "[capture]").map_or(built_in.capture, |it| capture(&it)),
+        inspect: root.tables("inspect", "[[inspect]]").iter().filter_map(inspect).collect(),
+        allow: root.tables("allow", "[[allow]]").iter().filter_map(allow).collect(),
+        system: root.tables("system", "[[system]]").iter().filter_map(system).collect(),
+        report: root.table("report", "[report]").map_or(built_in.report, |it| report(&it)),
+        pseudonym: root.table("pseudonym", "[pseudonym]").map_or(built_in.pseudonym, |it| pseudonym(&it)),
+        without_effect: without_effect(root),
+    }
+}
+
+/// The sections that later parts of the product read; their keys are checked already.
+fn without_effect(root: &Table<'_, '_>) -> Vec<(&'static str, super::Place)> {
+    let known = [("spool", "[spool]", "dir"), ("collector", "[collector]", "url")];
+    let told = known.into_iter().filter_map(|(key, name, only_key)| {
+        let table = root.table(key, name)?;
+        table.expect_keys(&[only_key]).text(only_key);
+        Some((name, root.place_of_key(key)?))
+    });
+    told.collect()
+}
+
+fn capture(table: &Table<'_, '_>) -> Capture {
+    table.expect_keys(&["ring_bytes"]);
+    let ring_bytes = table.value("ring_bytes").and_then(|value| ring_bytes(table, value));
+    ring_bytes.map_or(Config::default().capture, |ring_bytes| Capture { ring_bytes })
+}
+
+fn ring_bytes(table: &Table<'_, '_>, value: Value<'_, '_>) -> Option<u32> {
+    let bytes = match value.get_ref() {
+        it if it.is_integer() => integer(value).ok_or_else(|| "ring_bytes is out of range".to_owned()),
+        it => match it.as_str() {
+            Some(text) => size::parse(text),
+            None => Err("ring_bytes must be a size such as \"16 MiB\"".to_owned()),
+        },
+    };
+    let fitting = bytes.and_then(|bytes| match u32::try_from(bytes) {
+        Ok(fits) if bytes.is_power_of_two() && RING_BYTES.contains(&bytes) => Ok(fits),
+        _ => Err(format!(
+            "ring_bytes is {}; it must be a power of two from 64 KiB to 1 GiB (whole pages)",
+            size::show(bytes)
+        )),
+    });
+    fitting.map_err(|what| table.problem_with(value, what)).ok()
+}
+
+/// A whole number not below 0, in decimal or any other base that TOML has.
+fn integer(value: Value<'_, '_>) -> Option<u64> {
+    let integer = value.get_ref().as_integer()?;
+    u64::from_str_radix(integer.as_str().trim_start_matches('+'), integer.radix()).ok()
+}
+
+fn inspect(table: &Table<'_, '_>) -> Option<Inspect> {
+    table.expect_keys(&["only", "except"]);
+    if table.value("only").is_none() && table.value("except").is_none() {
+        table.problem("needs \"only\" or \"except\"");
+        return None;
+    }
+    let only = inspect_matcher(table, "only", "[[inspect]] only");
+    let except = inspect_matcher(table, "except", "[[inspect]] except");
+    Some(Inspect { only, except })
+}
+
+fn inspect_matcher(table: &Table<'_, '_>, key: &str, name: &'static str) -> Option<Matcher> {
+    matcher(&table.table(key, name)?, &["exe", "unit"], &["user", "container", "cgroup"])
+}
+
+fn system(table: &Table<'_, '_>) -> Option<System> {
+    table.expect_keys(&["name", "vendor", "controller", "match"]);
+    let name = table.text_required("name");
+    let owned = |key| table.text(key).map(str::to_owned);
+    let (vendor, controller) = (owned("vendor"), owned("controller"));
+    table.value_required("match")?;
+    let matches = table.table("match", "[[system]] match")?;
+    let matches = matcher(&matches, &["exe", "unit", "user"], &["container"])?;
+    Some(System { name: name?.to_owned(), vendor, controller, matches })
+}
+
+/// Conditions on a process. `later` are keys of the contract that this version cannot decide.
+fn matcher(table: &Table<'_, '_>, valid: &[&str], later: &[&'static str]) -> Option<Matcher> {
+    let mut known = valid.to_vec();
+    known.extend(later);
+    table.expect_keys(&known);
+    for key in later {
+        if let Some(value) = table.value(key) {
+            let instead = valid.join(", ");
+            table.problem_with(value, format!("\"{key}\" is not in this version; use {instead}"));
+        }
+    }
+    if known.iter().all(|key| table.value(key).is_none()) {
+        table.problem(format_args!("is empty; give one of {}", valid.join(", ")));
+        return None;
+    }
+    let user = table.text("user").map(str::to_owned);
+    Some(Matcher { exe: pattern(table, "exe"), unit: pattern(table, "unit"), user })
+}
+
+fn pattern(table: &Table<'_, '_>, key: &str) -> Option<Pattern> {
+    let value = table.value(key)?;
+    let pattern = Pattern::new(table.text_of(key, value)?);
+    pattern.map_err(|what| table.problem_with(value, what)).ok()
+}
+
+fn allow(table: &Table<'_, '_>) -> Option<Allow> {
+    table.expect_keys(&["to", "ports", "from", "because", "waives"]);
+    let to = table.value_required("to").and_then(|value| {
+        let prefix = prefix(table.text_of("to", value)?);
+        prefix.map_err(|what| table.problem_with(value, what)).ok()
+    });
+    let because = table.text_required("because");
+    let ports = ports(table);
+    let waives = waives(table);
+    let from = allow_from(table)?;
+    Some(Allow { to: to?, ports, from, because: because?.to_owned(), waives, at: table.place() })
+}
+
+/// `Some(None)` without the key; `None` when what it says is wrong, so that no wider entry results.
+fn allow_from(table: &Table<'_, '_>) -> Option<Option<Matcher>> {
+    if table.value("from").is_none() {
+        return Some(None);
+    }
+    let from = table.table("from", "[[allow]] from")?;
+    matcher(&from, &["exe", "unit", "user"], &["container"]).map(Some)
+}
+
+fn prefix(text: &str) -> Result<IpNet, String> {
+    let looks_like_address = text.contains(':')
+        || (text.chars().any(|c| c.is_ascii_digit())
+            && text.chars().all(|c| c.is_ascii_digit() || ".-/".contains(c)));
+    let prefix = match text.parse::<std::net::IpAddr>().map(IpNet::from) {
+        Ok(single) => Ok(single),
+        Err(_) => text.parse::<IpNet>().map_err(|_| ()),
+    };
+    match prefix {
+        Ok(prefix) if prefix.addr() != prefix.network() => {
+            Err(format!("{text:?} has bits set behind the prefix; write \"{}\"", prefix.trunc()))
+        }
+        Ok(prefix) => Ok(address::unmapped(prefix)),
+        Err(()) if looks_like_address => Err(format!("{text:?} is not an address or prefix")),
+        Err(()) => Err(format!("{text:?}: host names are not in this version; give an address or prefix")),
+    }
+}
+
+fn ports(table: &Table<'_, '_>) -> Vec<(u16, u16)> {
+    expect_some(table, "ports", "leave it out to allow every port");
+    let read = table.list("ports").filter_map(|value| {
+        let range = port_range(value);
+        if range.is_none() {
+            table.problem_with(value, "a port is a number from 1 to 65535, or a range such as \"8000-8010\"");
+        }
+        range
+    });
+    read.collect()
+}
+
+fn port_range(value: Value<'_, '_>) -> Option<(u16, u16)> {
+    let (low, high) = match value.get_ref().as_str() {
+        Some(text) => match text.split_once('-') {
+            Some((low, high)) => (low.trim().parse().ok()?, high.trim().parse().ok()?),
+            None => (text.trim().parse().ok()?, text.trim().parse().ok()?),
+        },
+        None => (integer(value)?, integer(value)?),
+    };
+    let range = (u16::try_from(low).ok()?, u16::try_from(high).ok()?);
+    (range.0 >= 1 && range.0 <= range.1).then_some(range)
+}
+
+fn waives(table: &Table<'_, '_>) -> Waives {
+    const VALID: [Rule; 2] = [Rule::NotAllowed, Rule::Cleartext];
+    if table.value("waives").is_none() {
+        return Waives::NOT_ALLOWED;
+    }
+    expect_some(table, "waives", "the entry would do nothing");
+    let rules = words(table, "waives", &VALID.map(Rule::as_str), Rule::from_word);
+    rules.into_iter().filter_map(Waives::of).fold(Waives::NONE, Waives::union)
+}
+
+fn report(table: &Table<'_, '_>) -> Report {
+    table.expect_keys(&["min_confidence", "classes"]);
+    let mut report = Config::default().report;
+    if let Some(value) = table.value("min_confidence") {
+        let valid: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
+        let level = word(table, "min_confidence", value, &valid).and_then(Level::from_word);
+        report.min_confidence = level.unwrap_or(report.min_confidence);
+    }
+    if table.value("classes").is_some() {
+        let valid: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+        expect_some(table, "classes", "nothing would be told");
+        report.classes = words(table, "classes", &valid, Class::from_word);
+    }
+    report
+}
+
+/// Tells a list that is there and empty, and what that would mean.
+fn expect_some(table: &Table<'_, '_>, key: &str, meaning: &str) {
+    let value = table.value(key).filter(|value| value.get_ref().as_array().is_some_and(|it| it.is_empty()));
+    if let Some(value) = value {
+        table.problem_with(value, format!("{key} is empty: {meaning}"));
+    }
+}
+
+/// The words of the list `key`, each one of `valid`.
+fn words<T>(table: &Table<'_, '_>, key: &str, valid: &[&str], read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let words = table.list(key).filter_map(|value| word(table, key, value, valid));
+    words.filter_map(read).collect()
+}
+
+fn word<'a>(table: &Table<'_, '_>, key: &str, value: Value<'a, '_>, valid: &[&str]) -> Option<&'a str> {
+    let Some(word) = value.get_ref().as_str() else {
+        table.wrong_type(key, value, "a string");
+        return None;
+    };
+    if valid.contains(&word) {
+        return Some(word);
+    }
+    let hint = match nearest(word, valid) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("valid: {}", valid.join(", ")),
+    };
+    table.problem_with(value, format!("{word:?} is not a value of {key}; {hint}"));
+    None
+}
+
+fn pseudonym(table: &Table<'_, '_>) -> Pseudonym {
+    table.expect_keys(&["key_file"]);
+    Pseudonym { key_file: table.text("key_file").map(Into::into) }
+}

@@ -1,0 +1,159 @@
+//! One function for each capability.
+
+use super::mounts::find_cgroup2;
+use super::{Finding, Machine, State, capabilities, libraries};
+
+/// The first kernel with the BPF ring buffer.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+
+fn works(capability: &'static str, what: impl Into<String>) -> Finding {
+    let (state, what) = (State::Works, what.into());
+    Finding { capability, state, essential: false, what, lost: "", remedy: String::new() }
+}
+
+fn essential(finding: Finding) -> Finding {
+    Finding { essential: true, ..finding }
+}
+
+fn lacking(finding: Finding, state: State, lost: &'static str, remedy: impl Into<String>) -> Finding {
+    Finding { state, lost, remedy: remedy.into(), ..finding }
+}
+
+pub(super) fn privileges(machine: &Machine) -> Finding {
+    let status = machine.text("/proc/self/status").unwrap_or_default();
+    let Some(effective) = capabilities::effective(&status) else {
+        let finding = works("privileges", "/proc/self/status tells no capabilities");
+        return essential(lacking(finding, State::Missing, "everything", "mount /proc"));
+    };
+    let missing = capabilities::missing(effective);
+    if missing.is_empty() {
+        return essential(works("privileges", "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE"));
+    }
+    let finding = works("privileges", format!("this process lacks {}", missing.join(", ")));
+    let remedy = "run as root, or give the unit these AmbientCapabilities";
+    if missing == ["CAP_SYS_PTRACE"] {
+        let lost = "libraries and executables of other users' processes, containers among them";
+        return essential(lacking(finding, State::Reduced, lost, remedy));
+    }
+    essential(lacking(finding, State::Missing, "everything: no kernel program can be loaded", remedy))
+}
+
+pub(super) fn kernel(machine: &Machine) -> Finding {
+    let release = machine.text("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = release.trim();
+    let (major, minor) = KERNEL_MIN;
+    match version(release) {
+        Some(version) if version >= KERNEL_MIN => essential(works("kernel", format!("Linux {release}"))),
+        _ => {
+            let what = format!("Linux {release}: older than {major}.{minor}, no BPF ring buffer");
+            let lost = "everything: there is no way to hand captured bytes over";
+            let remedy = format!("use Linux {major}.{minor} or later");
+            essential(lacking(works("kernel", what), State::Missing, lost, remedy))
+        }
+    }
+}
+
+/// Major and minor number of a release such as `6.1.0-18-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+pub(super) fn cgroup(machine: &Machine) -> Finding {
+    let mountinfo = machine.text("/proc/self/mountinfo").unwrap_or_default();
+    match find_cgroup2(&mountinfo) {
+        Ok(path) => essential(works("wire tap", format!("cgroup v2 at {}", path.display()))),
+        Err(error) => {
+            let lost = "everything: the wire tap stands on the root of cgroup v2";
+            let finding = works("wire tap", error.to_string());
+            essential(lacking(finding, State::Missing, lost, error.remedy()))
+        }
+    }
+}
+
+pub(super) fn loading(probed: Result<(), impl std::fmt::Display>) -> Finding {
+    match probed {
+        Ok(()) => essential(works("program loading", "the kernel takes the agent's programs")),
+        Err(said) => {
+            let what = format!("the kernel refuses the agent's programs: {said}");
+            let lost = "everything: nothing can be attached";
+            let remedy = "run as root on a kernel built with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF";
+            essential(lacking(works("program loading", what), State::Missing, lost, remedy))
+        }
+    }
+}
+
+pub(super) fn uprobes(machine: &Machine) -> Finding {
+    let source = "/sys/bus/event_source/devices/uprobe/type";
+    if machine.path(source).exists() {
+        return works("TLS tap", "the kernel has uprobes");
+    }
+    let lost = "the content of encrypted connections; they are told as blind";
+    let remedy = "use a kernel built with CONFIG_UPROBE_EVENTS, and mount /sys";
+    lacking(works("TLS tap", format!("no uprobes: {source} is not there")), State::Missing, lost, remedy)
+}
+
+pub(super) fn library_discovery(machine: &Machine) -> Finding {
+    let setting = "/proc/sys/kernel/perf_event_paranoid";
+    if machine.path(setting).exists() {
+        return works("library watch", "the kernel tells when a program maps a library");
+    }
+    let lost = "TLS libraries that are mapped after the start, until the agent looks again";
+    let remedy = "use a kernel built with CONFIG_PERF_EVENTS";
+    let what = format!("no performance events: {setting} is not there");
+    lacking(works("library watch", what), State::Reduced, lost, remedy)
+}
+
+pub(super) fn lockdown(machine: &Machine) -> Finding {
+    let mode = machine.text("/sys/kernel/security/lockdown").unwrap_or_default();
+    let chosen = mode.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map(|(chosen, _)| chosen);
+    match chosen {
+        Some("confidentiality") => {
+            let finding = works("memory reading", "kernel lockdown is in confidentiality mode");
+            let lost = "the content of encrypted connections: programs may not read memory";
+            lacking(finding, State::Missing, lost, "boot with lockdown=integrity or without lockdown")
+        }
+        Some(chosen) => works("memory reading", format!("kernel lockdown: {chosen}")),
+        None => works("memory reading", "no kernel lockdown"),
+    }
+}
+
+pub(super) fn type_information(machine: &Machine) -> Finding {
+    let path = "/sys/kernel/btf/vmlinux";
+    if machine.path(path).exists() {
+        return works("type information", path);
+    }
+    let lost = "nothing that this version observes; programs are loaded without it";
+    let remedy = "use a kernel built with CONFIG_DEBUG_INFO_BTF";
+    lacking(works("type information", format!("no BTF: {path} is not there")), State::Reduced, lost, remedy)
+}
+
+pub(super) fn tls_libraries(machine: &Machine) -> Finding {
+    let found = libraries::found(machine);
+    let what = match found.len() {
+        0 => "no libssl on this host yet; one is tapped when a program maps it".to_owned(),
+        _ => found.iter().map(libraries::Library::to_string).collect::<Vec<_>>().join(", "),
+    };
+    works("TLS libraries", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_releases() {
+        let cases = [
+            ("6.1.0-18-amd64", Some((6, 1))),
+            ("5.8.0", Some((5, 8))),
+            ("5.15.167.4-microsoft-standard-WSL2", Some((5, 15))),
+            ("6.12-rc3", Some((6, 12))),
+            ("4.19.0+", Some((4, 19))),
+            ("", None),
+            ("six", None),
+        ];
+        for (release, expected) in cases {
+            assert_eq!(version(release), expected, "{release}");
+        }
+    }
+}

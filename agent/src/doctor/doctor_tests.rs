@@ -1,0 +1,107 @@
+//! The doctor on recorded machines.
+
+use std::fs;
+
+use super::*;
+
+const MOUNTINFO: &str = "\
+30 24 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw
+";
+
+/// A machine with everything, and `changes` to its files; an empty content removes a file.
+fn machine(changes: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = [
+        ("proc/self/status", "CapEff:\t000001ffffffffff\n"),
+        ("proc/sys/kernel/osrelease", "6.1.0-18-amd64\n"),
+        ("proc/self/mountinfo", MOUNTINFO),
+        ("sys/bus/event_source/devices/uprobe/type", "9\n"),
+        ("proc/sys/kernel/perf_event_paranoid", "3\n"),
+        ("sys/kernel/security/lockdown", "[none] integrity confidentiality\n"),
+        ("sys/kernel/btf/vmlinux", "x"),
+        ("proc/7/maps", "7f00a-7f00b r-xp 00000000 fe:01 77     /usr/lib/libssl.so.3\n"),
+    ];
+    for (path, content) in whole.iter().chain(changes) {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        if content.is_empty() { fs::remove_file(path).unwrap() } else { fs::write(path, content).unwrap() }
+    }
+    let machine = Machine::at(dir.path());
+    (dir, machine)
+}
+
+fn loads() -> Result<(), String> {
+    Ok(())
+}
+
+fn state(findings: &[Finding], capability: &str) -> State {
+    findings.iter().find(|it| it.capability == capability).unwrap().state
+}
+
+fn check(changes: &[(&str, &str)], capability: &str, expected: State, expected_exit: Exit) {
+    let (_dir, machine) = machine(changes);
+    let findings = examine(&machine, loads);
+    assert_eq!(state(&findings, capability), expected, "{changes:?}");
+    assert_eq!(exit(&findings), expected_exit, "{changes:?}");
+    for it in findings.iter().filter(|it| it.state != State::Works) {
+        assert!(!it.lost.is_empty() && !it.remedy.is_empty(), "{it:?}");
+    }
+}
+
+#[test]
+fn each_lack_is_told_and_counts() {
+    use State::{Missing, Reduced, Works};
+    let v1 = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+    check(&[], "wire tap", Works, Exit::Success);
+    check(&[("proc/self/status", "CapEff:\t0\n")], "privileges", Missing, Exit::Config);
+    check(&[("proc/self/status", "")], "privileges", Missing, Exit::Config);
+    check(&[("proc/self/status", "CapEff:\t000000c000001000\n")], "privileges", Reduced, Exit::Partial);
+    check(&[("proc/sys/kernel/osrelease", "5.4.0\n")], "kernel", Missing, Exit::Config);
+    check(&[("proc/self/mountinfo", v1)], "wire tap", Missing, Exit::Config);
+    check(&[("proc/self/mountinfo", "")], "wire tap", Missing, Exit::Config);
+    check(&[("sys/bus/event_source/devices/uprobe/type", "")], "TLS tap", Missing, Exit::Partial);
+    check(&[("proc/sys/kernel/perf_event_paranoid", "")], "library watch", Reduced, Exit::Partial);
+    let locked = "none integrity [confidentiality]\n";
+    check(&[("sys/kernel/security/lockdown", locked)], "memory reading", Missing, Exit::Partial);
+    check(&[("sys/kernel/security/lockdown", "")], "memory reading", Works, Exit::Success);
+    check(&[("sys/kernel/btf/vmlinux", "")], "type information", Reduced, Exit::Partial);
+    check(&[("proc/7/maps", "")], "TLS libraries", Works, Exit::Success);
+}
+
+#[test]
+fn what_the_kernel_said_is_told() {
+    let (_dir, machine) = machine(&[]);
+    let findings = examine(&machine, || Err("Operation not permitted (os error 1)".to_owned()));
+    assert_eq!(exit(&findings), Exit::Config);
+    let told = "the kernel refuses the agent's programs: Operation not permitted (os error 1)";
+    assert!(findings.iter().any(|it| it.what == told), "{findings:?}");
+}
+
+#[test]
+fn the_table_holds_at_80_columns() {
+    let (_dir, machine) = machine(&[("proc/self/status", "CapEff:\t0\n"), ("sys/kernel/btf/vmlinux", "")]);
+    let table = to_table(&examine(&machine, loads));
+    assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
+    let head = "\
+privileges        missing this process lacks CAP_BPF, CAP_PERFMON,
+                          CAP_NET_ADMIN, CAP_SYS_PTRACE
+                          lost: everything: no kernel program can be loaded
+                          do:   run as root, or give the unit these
+                          AmbientCapabilities
+kernel            ok      Linux 6.1.0-18-amd64
+wire tap          ok      cgroup v2 at /sys/fs/cgroup
+";
+    assert!(table.starts_with(head), "{table}");
+    assert!(table.contains("TLS libraries     ok      /usr/lib/libssl.so.3 (in 1 process)\n"), "{table}");
+    assert!(table.ends_with("can observe nothing until what is missing above is there.\n"), "{table}");
+}
+
+#[test]
+fn the_json_has_every_finding() {
+    let (_dir, machine) = machine(&[]);
+    let json = to_json(&examine(&machine, loads));
+    assert_eq!(json["schema"], "cprvagt.doctor/1");
+    assert_eq!(json["observes"], "everything");
+    assert_eq!(json["findings"].as_array().unwrap().len(), 9);
+    assert_eq!(json["findings"][2]["what"], "cgroup v2 at /sys/fs/cgroup");
+}

@@ -1,0 +1,217 @@
+//! From bytes of one stream to findings: decode, match, and tell each number once per message.
+//!
+//! *Invariants*: a number leaves this module only as its keyed pseudonym; captured names leave it
+//! scrubbed. A number that was told for a specific part of a message is not told again for the raw bytes
+//! behind that part, whatever confidence it had there: the specific part knows the field's name.
+//! *Limits*: [`TOLD_MAX`] numbers of one message are remembered; beyond that repeats are told again.
+
+use std::collections::HashSet;
+
+use cprvagt_cpr::{Hit, Place, Scene, scan};
+use cprvagt_report::{Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed};
+use cprvagt_stream::{Decoder, Part as StreamPart, Window};
+
+use crate::{pseudonym::Key, scrub::Scrubber};
+
+/// Numbers of one message that are remembered.
+const TOLD_MAX: usize = 65_536;
+
+/// A number in a message, without the number.
+pub struct Finding {
+    /// The citizen, under this host's key.
+    pub pseudonym: Pseudonym,
+    /// What kind of number.
+    pub class: Class,
+    /// What its check digit says.
+    pub checksum: Checksum,
+    /// The evidence.
+    pub score: Score,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// The shape as written.
+    pub masked: Mask,
+    /// Where it stood.
+    pub location: Location,
+    /// What was undone to see it.
+    pub decodings: Vec<Label>,
+    /// The host that the message itself names.
+    pub host: Option<Scrubbed>,
+    /// The stream offset up to which bytes must have left for the number to have left.
+    pub needs: u64,
+}
+
+/// What is the same for all streams at one moment.
+pub struct Lens<'a> {
+    /// Makes pseudonyms.
+    pub key: &'a Key,
+    /// Seconds since 1970, for the rules of the calendar.
+    pub now_unix: i64,
+}
+
+/// Bytes that were accounted for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// As text or a recognised protocol.
+    pub text_bytes: u64,
+    /// As something that no decoder reads.
+    pub opaque_bytes: u64,
+}
+
+/// One direction of one stream.
+pub struct Inspector {
+    decoder: Decoder,
+    told: Told,
+}
+
+#[derive(Default)]
+struct Told {
+    message: u64,
+    specific: HashSet<Pseudonym>,
+    by_part: HashSet<(Pseudonym, StreamPart)>,
+}
+
+/// What came out of one step.
+#[derive(Default)]
+pub struct Inspected {
+    /// The numbers.
+    pub findings: Vec<Finding>,
+    /// The bytes.
+    pub counted: Counted,
+}
+
+impl Inspector {
+    /// For a stream.
+    pub fn stream() -> Self {
+        Self { decoder: Decoder::stream(), told: Told::default() }
+    }
+
+    /// For datagrams, each a message.
+    pub fn datagram() -> Self {
+        Self { decoder: Decoder::datagram(), told: Told::default() }
+    }
+
+    /// Looks at the next bytes.
+    pub fn push(&mut self, bytes: &[u8], lens: &Lens<'_>, into: &mut Inspected) {
+        let Self { decoder, told } = self;
+        decoder.push(bytes, &mut |window| told.look(&window, lens, into));
+    }
+
+    /// Bytes are missing here.
+    pub fn gap(&mut self, bytes: u64, lens: &Lens<'_>, into: &mut Inspected) {
+        let Self { decoder, told } = self;
+        decoder.gap(bytes, &mut |window| told.look(&window, lens, into));
+    }
+
+    /// No bytes came for a while.
+    pub fn quiet(&mut self, lens: &Lens<'_>, into: &mut Inspected) {
+        let Self { decoder, told } = self;
+        decoder.quiet(&mut |window| told.look(&window, lens, into));
+    }
+
+    /// No bytes will come.
+    pub fn finish(&mut self, lens: &Lens<'_>, into: &mut Inspected) {
+        let Self { decoder, told } = self;
+        decoder.finish(&mut |window| told.look(&window, lens, into));
+    }
+}
+
+impl Told {
+    fn look(&mut self, window: &Window<'_>, lens: &Lens<'_>, into: &mut Inspected) {
+        match window.text {
+            true => into.counted.text_bytes += window.counted,
+            false => into.counted.opaque_bytes += window.counted,
+        }
+        if window.message != self.message {
+            *self = Self { message: window.message, ..Self::default() };
+        }
+        let scene = Scene { key: key_name(window), place: place(window.part), now_unix: lens.now_unix };
+        scan(window.bytes, &scene, &mut |hit| {
+            if window.owned.contains(&hit.start) {
+                let pseudonym = lens.key.pseudonym(hit.number.digits());
+                if self.is_first(pseudonym, window.part) {
+                    into.findings.push(finding(&hit, pseudonym, window, lens));
+                }
+            }
+        });
+    }
+
+    fn is_first(&mut self, pseudonym: Pseudonym, part: StreamPart) -> bool {
+        if !part.is_specific() && self.specific.contains(&pseudonym) {
+            return false;
+        }
+        if self.by_part.len() >= TOLD_MAX {
+            self.by_part.clear();
+        }
+        if part.is_specific() {
+            self.specific.insert(pseudonym);
+        }
+        self.by_part.insert((pseudonym, part))
+    }
+}
+
+fn finding(hit: &Hit, pseudonym: Pseudonym, window: &Window<'_>, lens: &Lens<'_>) -> Finding {
+    let scrubber = Scrubber::at(lens.now_unix);
+    Finding {
+        pseudonym,
+        class: class(hit.class),
+        checksum: checksum(hit.checksum),
+        score: Score::from_tenths(i32::from(hit.score.tenths())),
+        confidence: confidence(hit.confidence),
+        masked: Mask::of(hit.shape.as_str()),
+        location: Location {
+            protocol: Label::new(window.protocol.as_str()),
+            part: part(window.part),
+            field: window.field.map(|field| scrubber.name(field)),
+            path: window.path.map(|path| scrubber.path(path)),
+        },
+        decodings: window.decodings.iter().map(|decoding| Label::new(decoding.as_str())).collect(),
+        host: window.host.map(|host| scrubber.name(host)),
+        needs: window.source.end,
+    }
+}
+
+/// The name that speaks for the value: of a JSON path its last step.
+fn key_name<'a>(window: &Window<'a>) -> Option<&'a str> {
+    let field = window.field?;
+    if window.part == StreamPart::Json {
+        return field.rsplit('.').next().map(|step| step.trim_end_matches("[]"));
+    }
+    Some(field)
+}
+
+fn place(part: StreamPart) -> Place {
+    match part {
+        StreamPart::UrlPath => Place::UrlPath,
+        StreamPart::UrlQuery => Place::UrlQuery,
+        _ => Place::Other,
+    }
+}
+
+fn part(part: StreamPart) -> Part {
+    Part::from_word(part.as_str()).unwrap_or(Part::Raw)
+}
+
+fn class(class: cprvagt_cpr::Class) -> Class {
+    match class {
+        cprvagt_cpr::Class::Cpr => Class::Cpr,
+        cprvagt_cpr::Class::Replacement => Class::Replacement,
+        cprvagt_cpr::Class::Test => Class::Test,
+    }
+}
+
+fn checksum(checksum: cprvagt_cpr::Checksum) -> Checksum {
+    match checksum {
+        cprvagt_cpr::Checksum::Mod11 => Checksum::Mod11,
+        cprvagt_cpr::Checksum::ListedDate => Checksum::ListedDate,
+        cprvagt_cpr::Checksum::None => Checksum::None,
+    }
+}
+
+fn confidence(confidence: cprvagt_cpr::Confidence) -> Confidence {
+    match confidence {
+        cprvagt_cpr::Confidence::High => Confidence::High,
+        cprvagt_cpr::Confidence::Medium => Confidence::Medium,
+        cprvagt_cpr::Confidence::Low => Confidence::Low,
+        cprvagt_cpr::Confidence::None => Confidence::None,
+    }
+}

@@ -1,0 +1,173 @@
+//! From a finding and its flow to a leak.
+
+use std::sync::Arc;
+
+use cprvagt_abi::{Role, TlsWrite};
+use cprvagt_report::{
+    Destination, Direction, Endpoint, Host, Label, Leak, LeakId, LeakSchema, Moment, Outcome, Process, Proof,
+    Protocol, System, Transport,
+};
+
+use super::flow::{FlowState, Told};
+use crate::{
+    config,
+    judge::{FlowFacts, HitFacts, Policy, Verdict},
+    ledger::Holder,
+    process::ProcessFacts,
+    scrub::Scrubber,
+};
+
+/// Protocol number of UDP.
+const UDP: u32 = 17;
+
+/// What is needed to tell a leak.
+pub struct Teller<'a> {
+    /// Judges.
+    pub policy: &'a Policy,
+    /// This machine.
+    pub host: &'a Host,
+    /// Scrubs names.
+    pub scrubber: Scrubber,
+}
+
+impl Teller<'_> {
+    /// The leak of a finding in a flow, if policy does not allow it.
+    pub fn leak(&self, flow: &FlowState, told: Told) -> Option<Leak> {
+        let facts = FlowFacts {
+            remote: Some(flow.remote()),
+            role: flow.role(),
+            encrypted: flow.is_encrypted(),
+            process: flow.process.as_deref(),
+        };
+        let proof = if told.certain { Proof::Proven } else { Proof::Likely };
+        let outcome = if told.sent { Outcome::Sent } else { outcome_unsent(flow) };
+        let verdict = self.verdict(&facts, &told)?;
+        let mut leak = self.base(verdict, told, flow.process.as_deref());
+        leak.direction = Some(direction(flow.role()));
+        leak.outcome = Some(outcome);
+        leak.destination = Some(Destination {
+            ip: Some(flow.remote().ip()),
+            port: Some(flow.remote().port()),
+            host: flow.server_name.clone().or(leak.destination.and_then(|destination| destination.host)),
+            recipient: None,
+            via: None,
+            proof,
+        });
+        leak.transport = Some(Transport {
+            protocol: if flow.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
+            encrypted: flow.is_encrypted(),
+            tls_version: flow.tls_version().and_then(version_label),
+        });
+        Some(leak)
+    }
+
+    /// The leak of a finding in a write whose flow nobody knows.
+    pub fn leak_to_unknown(&self, call: &TlsWrite, process: Option<&ProcessFacts>, told: Told) -> Option<Leak> {
+        let facts = FlowFacts { remote: None, role: Role::Unknown, encrypted: true, process };
+        let verdict = self.verdict(&facts, &told)?;
+        let mut leak = self.base(verdict, told, process);
+        if leak.process.is_none() {
+            let comm = self.scrubber.comm(call.comm);
+            leak.process = Some(Process { pid: Some(call.tgid), comm: Some(comm), ..Process::default() });
+        }
+        leak.outcome = Some(Outcome::Unknown);
+        leak.transport = Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None });
+        Some(leak)
+    }
+
+    fn verdict(&self, facts: &FlowFacts<'_>, told: &Told) -> Option<Verdict> {
+        let finding = &told.finding;
+        let hit = HitFacts { part: finding.location.part, class: finding.class, confidence: finding.confidence };
+        self.policy.verdict(facts, &hit)
+    }
+
+    fn base(&self, verdict: Verdict, told: Told, process: Option<&ProcessFacts>) -> Leak {
+        let finding = told.finding;
+        Leak {
+            schema: LeakSchema::V1,
+            id: LeakId::now(),
+            observed_at: Moment::now(),
+            rule: verdict.rule,
+            also_breaks: verdict.also_breaks,
+            severity: verdict.severity,
+            confidence: finding.confidence,
+            score: finding.score,
+            class: finding.class,
+            checksum: finding.checksum,
+            masked: finding.masked,
+            pseudonym: finding.pseudonym,
+            direction: Some(Direction::Egress),
+            outcome: None,
+            host: Some(self.host.clone()),
+            process: process.map(|process| self.process(process)),
+            system: process.and_then(|process| self.policy.system_of(process)).map(|system| self.system(system)),
+            destination: Some(Destination {
+                ip: None,
+                port: None,
+                host: finding.host,
+                recipient: None,
+                via: None,
+                proof: Proof::Unknown,
+            }),
+            transport: None,
+            tap: Some(Label::new(told.tap)),
+            location: finding.location,
+            decodings: finding.decodings,
+            also_present: Vec::new(),
+            source: None,
+        }
+    }
+
+    /// A process, its names scrubbed.
+    pub fn process(&self, facts: &ProcessFacts) -> Process {
+        let name = |text: &Option<String>| text.as_ref().map(|text| self.scrubber.name(text));
+        Process {
+            pid: Some(facts.pid),
+            comm: facts.comm.as_ref().map(|comm| self.scrubber.comm(comm)),
+            exe: name(&facts.exe),
+            unit: name(&facts.unit),
+            container: name(&facts.container),
+            package: None,
+            package_version: None,
+            started_at: facts.started_at,
+        }
+    }
+
+    fn system(&self, system: &config::System) -> System {
+        System {
+            name: self.scrubber.name(&system.name),
+            vendor: system.vendor.as_ref().map(|vendor| self.scrubber.name(vendor)),
+            controller: system.controller.as_ref().map(|controller| self.scrubber.name(controller)),
+        }
+    }
+
+    /// Whose account a flow is.
+    pub fn holder(&self, flow: &FlowState) -> Holder {
+        let process = flow.process.as_ref().map(Arc::as_ref).map(|process| self.process(process));
+        let remote = flow.remote();
+        let destination = Endpoint { ip: remote.ip(), port: remote.port(), host: flow.server_name.clone() };
+        Holder { process, destination: Some(destination) }
+    }
+}
+
+/// Bytes that were written and whose records never passed: not sent once the socket has closed.
+fn outcome_unsent(flow: &FlowState) -> Outcome {
+    if flow.ended.is_some() { Outcome::NotSent } else { Outcome::Unknown }
+}
+
+fn direction(role: Role) -> Direction {
+    match role {
+        Role::Server => Direction::Response,
+        Role::Client | Role::Unknown => Direction::Egress,
+    }
+}
+
+fn version_label(version: u16) -> Option<Label> {
+    match version {
+        0x0301 => Some(Label::new("1.0")),
+        0x0302 => Some(Label::new("1.1")),
+        0x0303 => Some(Label::new("1.2")),
+        0x0304 => Some(Label::new("1.3")),
+        _ => None,
+    }
+}

@@ -1,0 +1,229 @@
+//! `cprvagt watch`: the whole line in the foreground, from the taps to the screen.
+//!
+//! The kernel does not wake us for each record: we look at the ring every [`LOOK_EVERY`], and at once when
+//! it fills to a mark or a process maps a new file.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use cprvagt_report::Moment;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    capture::{Capture, CaptureError, CaptureOptions},
+    cli::{self, Exit, Exits},
+    config::Config,
+    host::this_host,
+    judge::{Overfull, Policy},
+    pipeline::{Pipeline, Request},
+    privacy,
+    pseudonym::{Key, KeyError},
+    record::{BadRecord, Record},
+    screen::Screen,
+    scrub::Scrubber,
+};
+
+/// How often the ring is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often what waits is looked after.
+const TICK_EVERY: Duration = Duration::from_millis(100);
+/// How often counters and addresses are read.
+const SURVEY_EVERY: Duration = Duration::from_secs(1);
+/// Records taken before anything else gets a turn.
+const RECORDS_PER_TURN: usize = 8192;
+
+/// Why `watch` ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// The taps are not in place.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The policy does not fit the kernel's tables.
+    #[error(transparent)]
+    Policy(#[from] Overfull),
+    /// The pseudonym key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The process could not be shut against dumps.
+    #[error("core dumps could not be forbidden: {0}; plaintext might reach the disk, so nothing was started")]
+    Dumps(nix::Error),
+    /// The system refused something that it should not.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Exits for WatchError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Capture(_) | Self::Dumps(_) => Exit::Unable,
+            Self::Policy(error) => error.exit(),
+            Self::Key(error) => error.exit(),
+            Self::Io(_) => Exit::Failure,
+        }
+    }
+}
+
+/// Watches until told to stop or until the time is over, then shows the ledger.
+///
+/// # Errors
+/// What kept it from starting, or from going on.
+pub fn run(config: &Config, options: &cli::Watch) -> Result<(), WatchError> {
+    privacy::forbid_dumps().map_err(WatchError::Dumps)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Watch::start(config, options)?.run(options.duration))
+}
+
+struct Watch {
+    capture: Capture,
+    pipeline: Pipeline,
+    screen: Screen,
+    bad_records: u64,
+    tick_due: Instant,
+    survey_due: Instant,
+}
+
+impl Watch {
+    fn start(config: &Config, options: &cli::Watch) -> Result<Self, WatchError> {
+        let policy = Policy::new(config)?;
+        let key = Key::of(&config.pseudonym)?;
+        let capture_options = CaptureOptions { ring_bytes: config.capture.ring_bytes, allow: policy.allow_prefixes() };
+        let capture = Capture::start(&capture_options)?;
+        let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
+        let now = Instant::now();
+        Ok(Self {
+            capture,
+            pipeline: Pipeline::new(policy, key, host),
+            screen: Screen::open(options.json),
+            bad_records: 0,
+            tick_due: now,
+            survey_due: now,
+        })
+    }
+
+    async fn run(mut self, period: Option<Duration>) -> Result<(), WatchError> {
+        let readable = self.capture.readable()?;
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let over = async {
+            match period {
+                Some(period) => sleep(period).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(over);
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        eprintln!("ready");
+        loop {
+            tokio::select! {
+                guard = readable.readable() => guard?.clear_ready(),
+                _ = look.tick() => {}
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                () = &mut over => break,
+            }
+            self.turn()?;
+        }
+        self.close()
+    }
+
+    fn turn(&mut self) -> Result<(), WatchError> {
+        self.capture.attach_new_libraries();
+        self.drain()?;
+        let now = Instant::now();
+        if now >= self.tick_due {
+            self.tick_due = now + TICK_EVERY;
+            let screen = &mut self.screen;
+            let mut broken = Ok(());
+            self.pipeline.tick(now, &mut |request| show(screen, request, &mut Vec::new(), &mut broken));
+            broken?;
+            self.screen.tick()?;
+        }
+        if now >= self.survey_due {
+            self.survey_due = now + SURVEY_EVERY;
+            self.survey(now)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the waiting records; true while there may be more.
+    fn drain(&mut self) -> Result<bool, WatchError> {
+        let Self { capture, pipeline, screen, bad_records, .. } = self;
+        let now = Instant::now();
+        let mut twice = Vec::new();
+        let mut broken = Ok(());
+        let count = capture.drain(RECORDS_PER_TURN, |bytes| match Record::parse(bytes) {
+            Ok(record) => pipeline.take(record, now, &mut |request| show(screen, request, &mut twice, &mut broken)),
+            Err(bad) => tell_bad(bad, bad_records),
+        });
+        for (first, second) in twice {
+            capture.remove_second_attachment(first, second);
+        }
+        broken?;
+        Ok(count == RECORDS_PER_TURN)
+    }
+
+    fn survey(&mut self, now: Instant) -> Result<(), WatchError> {
+        self.pipeline.note_losses(&self.capture.counters()?);
+        self.capture.refresh_addresses()?;
+        if self.pipeline.is_crowded() {
+            let kernel = self.capture.flows()?;
+            let screen = &mut self.screen;
+            let mut broken = Ok(());
+            self.pipeline.forget_all_but(&kernel, now, &mut |request| {
+                show(screen, request, &mut Vec::new(), &mut broken);
+            });
+            broken?;
+        }
+        Ok(())
+    }
+
+    /// Taps off first, so that the ring and the flow table tell of the same bytes.
+    fn close(mut self) -> Result<(), WatchError> {
+        self.capture.detach()?;
+        while self.drain()? {}
+        let counters = self.capture.counters()?;
+        self.pipeline.note_losses(&counters);
+        log_counters(&counters, self.bad_records);
+        let kernel = self.capture.flows()?;
+        let Self { pipeline, mut screen, .. } = self;
+        let mut broken = Ok(());
+        let ledger = pipeline.close(&kernel, Instant::now(), &mut |request| {
+            show(&mut screen, request, &mut Vec::new(), &mut broken);
+        });
+        broken?;
+        Ok(screen.close(&ledger)?)
+    }
+}
+
+fn show(screen: &mut Screen, request: Request, twice: &mut Vec<(u32, u32)>, broken: &mut io::Result<()>) {
+    match request {
+        Request::Tell(leak) => {
+            if broken.is_ok() {
+                *broken = screen.leak(&leak);
+            }
+        }
+        Request::RemoveSecondSite { first, second } => twice.push((first, second)),
+    }
+}
+
+/// The first bad record is told, all are counted: they come in floods or not at all.
+fn tell_bad(bad: BadRecord, count: &mut u64) {
+    *count += 1;
+    if *count == 1 {
+        tracing::warn!(%bad, "a record of the kernel programs was left out");
+    }
+}
+
+fn log_counters(counters: &[u64], bad_records: u64) {
+    for (index, value) in (0..).zip(counters).filter(|(_, value)| **value > 0) {
+        tracing::debug!(counter = cprvagt_abi::Counter::name(index), value);
+    }
+    if bad_records > 0 {
+        tracing::warn!(bad_records, "records of the kernel programs were left out");
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether a token stands alone, or is a piece of something longer: a decimal, an id, a UUID, a hash.
+//!
+//! A digit, a letter, or `.` `-` with a letter or digit behind it, on either side, makes it a piece. Three
+//! things do not: `_`; a keyword that ends directly before (`cprnr0101...`, `cpr-0101...`); an escape that
+//! means something else (`%22`, `\n`). A comma makes it a piece only as a decimal comma: with a digit
+//! behind it, and not beside the official hyphenated form, which no decimal takes. Without that
+//! exception no comma-separated table could be read.
+
+use crate::escape::{character_after, character_before, escape_before};
+use crate::grammar::Token;
+use crate::{Place, Shape};
+
+/// What may end directly before a number, with at most one of `._-` between. Lower case.
+const KEYWORDS: [&[u8]; 13] = [
+    b"cpr",
+    b"cprnr",
+    b"cpr-nr",
+    b"cpr_nr",
+    b"cpr nr",
+    b"cpr.nr",
+    b"cprno",
+    b"cprnummer",
+    b"cpr-nummer",
+    b"cprnumber",
+    b"personnr",
+    b"personnummer",
+    b"1.2.208.176.1.2",
+];
+
+/// Whether neither side ties the token to something longer.
+pub(crate) fn stands_alone(text: &[u8], token: &Token) -> bool {
+    let decimal_comma = token.shape != Shape::Hyphen;
+    left_is_open(text, token, decimal_comma) && right_is_open(text, token.end, decimal_comma)
+}
+
+/// Whether the token is the whole of a path segment or of a query value, so that nothing but its place
+/// says what it is. Always false in other places.
+pub(crate) fn is_whole_value(text: &[u8], token: &Token, place: Place) -> bool {
+    let (opening, closing): (&[u8], &[u8]) = match place {
+        Place::UrlPath => (b"/", b"/?#; "),
+        Place::UrlQuery => (b"=?&", b"&;# "),
+        Place::Other => return false,
+    };
+    let before = token.start.checked_sub(1).and_then(|at| text.get(at));
+    let after = text.get(token.end);
+    before.is_none_or(|byte| opening.contains(byte)) && after.is_none_or(|byte| closing.contains(byte))
+}
+
+fn left_is_open(text: &[u8], token: &Token, decimal_comma: bool) -> bool {
+    if token.start > token.run_start {
+        return excess_is_escape(text, token, decimal_comma);
+    }
+    if starts_inside_escape(text, token.start) {
+        return false;
+    }
+    let Some((neighbour, at)) = character_before(text, token.start) else {
+        return true;
+    };
+    let beyond = character_before(text, at).map(|(character, _)| character);
+    !ties(neighbour, beyond, decimal_comma) || keyword_ends_at(text, token.start)
+}
+
+/// The digits of the run before the token must all belong to an escape, as in `%22` + number.
+fn excess_is_escape(text: &[u8], token: &Token, decimal_comma: bool) -> bool {
+    let Some((neighbour, at)) = escape_before(text, token.start) else {
+        return false;
+    };
+    let beyond = character_before(text, at).map(|(character, _)| character);
+    !ties(neighbour, beyond, decimal_comma)
+}
+
+/// Whether the first digits after `at` belong to an escape: `%20` + eight digits is no number of ten. An SQL
+/// pattern (`LIKE '%...%'`) is told apart by the quotation mark before its percent sign.
+fn starts_inside_escape(text: &[u8], at: usize) -> bool {
+    match &text[..at] {
+        [.., b'\'' | b'"', b'%'] | [b'%'] => false,
+        [.., b'%'] | [.., b'&', b'#'] => true,
+        _ => false,
+    }
+}
+
+fn right_is_open(text: &[u8], end: usize, decimal_comma: bool) -> bool {
+    let Some((neighbour, at)) = character_after(text, end) else {
+        return true;
+    };
+    let beyond = character_after(text, at).map(|(character, _)| character);
+    !ties(neighbour, beyond, decimal_comma)
+}
+
+fn ties(neighbour: char, beyond: Option<char>, decimal_comma: bool) -> bool {
+    match neighbour {
+        '.' | '-' => beyond.is_some_and(char::is_alphanumeric),
+        ',' => decimal_comma && beyond.is_some_and(|character| character.is_ascii_digit()),
+        character => character.is_alphanumeric(),
+    }
+}
+
+fn keyword_ends_at(text: &[u8], at: usize) -> bool {
+    let before = match &text[..at] {
+        [before @ .., b'.' | b'_' | b'-'] => before,
+        before => before,
+    };
+    KEYWORDS.iter().any(|keyword| {
+        before.len() >= keyword.len() && before[before.len() - keyword.len()..].eq_ignore_ascii_case(keyword)
+    })
+}

@@ -1,0 +1,71 @@
+//! Finds everything that might be a number in a captured name, so that it can be blotted out.
+//!
+//! *Invariants.* Conservative: neither boundaries nor the calendar matter; whatever `scan` finds lies in a
+//! range. Ranges rise, do not touch and do not overlap.
+
+use core::ops::Range;
+
+use crate::grammar::{Runs, digits, separator};
+
+/// Reports the ranges of `text` that hold a ten-digit run or six digits, a separator and four digits, also inside
+/// longer runs or beside letters. Runs are blotted out to their full length. `_now_unix` is the clock of the
+/// rules, of which this function needs none today.
+pub fn scrub_ranges(text: &[u8], _now_unix: i64, found: &mut dyn FnMut(Range<usize>)) {
+    let mut open: Option<Range<usize>> = None;
+    for run in Runs::new(text) {
+        let Some(end) = blot_end(text, &run) else {
+            continue;
+        };
+        match &mut open {
+            Some(range) if run.start <= range.end => range.end = end.max(range.end),
+            _ => open.replace(run.start..end).into_iter().for_each(&mut *found),
+        }
+    }
+    open.into_iter().for_each(found);
+}
+
+/// Where the number that starts in this run ends at most.
+fn blot_end(text: &[u8], run: &Range<usize>) -> Option<usize> {
+    let serial = separator(text, run.end).map(|(length, _)| run.end + length);
+    let separated = serial.map(|serial| (serial, digits(&text[serial..]))).filter(|&(_, count)| count >= 4);
+    match separated {
+        Some((serial, count)) => Some(serial + count),
+        None => (run.len() >= 10).then_some(run.end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        let check = |text: &str, expected: &[&str]| {
+            let mut found = Vec::new();
+            scrub_ranges(text.as_bytes(), 0, &mut |range| found.push(&text[range]));
+            assert_eq!(found, expected, "{text}");
+        };
+        check("", &[]);
+        check("no number", &[]);
+        check("123456789", &[]);
+        check("192.168.100.100:54321", &[]);
+        check("2026-11-22T10:30:00", &[]);
+        check("1234567890", &["1234567890"]);
+        check("ab1234567890cd", &["1234567890"]);
+        check("x12345678901234y", &["12345678901234"]);
+        check("999999-9999", &["999999-9999"]);
+        check("a123456-7890b", &["123456-7890"]);
+        check("00123456-789012", &["00123456-789012"]);
+        check("123456%2D7890", &["123456%2D7890"]);
+        check("123456 - 7890", &["123456 - 7890"]);
+        check("123456\u{2011}7890", &["123456\u{2011}7890"]);
+        check("123456-789", &[]);
+        check("12345-6789", &[]);
+        check("123456:7890", &[]);
+        check("123456-123456-7890", &["123456-123456-7890"]);
+        check("1234567890-x-1234567890", &["1234567890", "1234567890"]);
+        check("/u/123456-7890/f/1234567890.pdf", &["123456-7890", "1234567890"]);
+    }
+}

@@ -1,0 +1,163 @@
+//! Tables of written forms and their surroundings: as many counter-examples as examples.
+//!
+//! `{}` stands for a number with check digit, `{-}` for the same with hyphen, `{!}` and `{!-}` for one without.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod people;
+
+use cprvagt_cpr::{Place, scrub_ranges};
+use people::{CLOCKS, NOVEMBER_2026, check, confidences, filled, hits, scene};
+
+#[test]
+fn separators() {
+    let separators = [
+        "-", ".", "/", "_", "+", " ", "\u{a0}", "\u{2010}", "\u{2011}", "\u{2012}", "\u{2013}", "\u{2212}",
+        "\u{ad}",
+    ];
+    for separator in separators.into_iter().chain(["%2D", "%2d", "%20", " - ", "\t"]) {
+        let text = filled(&format!("CPR: {{6}}{separator}{{4}}!"));
+        let found = hits(text.as_bytes(), &scene(None, Place::Other, NOVEMBER_2026));
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!((found[0].start, found[0].end), (5, text.len() - 1), "{text}");
+        assert_eq!(found[0].confidence.as_str(), "high", "{text}");
+        assert_eq!(found[0].number.digits()[..], *filled("{}").as_bytes());
+    }
+    for separator in ["--", "\u{2014}", ":", ",", "\n", "%2C", "  ", "- ", " -", "x", "\u{ff}"] {
+        check(&format!("CPR: {{6}}{separator}{{4}}"), "");
+    }
+}
+
+#[test]
+fn shapes() {
+    let check = |template: &str, expected: &str| {
+        let found = hits(filled(template).as_bytes(), &scene(None, Place::Other, NOVEMBER_2026));
+        assert_eq!(found.iter().map(|hit| hit.shape.as_str()).collect::<Vec<_>>(), [expected], "{template}");
+    };
+    check("{}", "xxxxxxxxxx");
+    check("{-}", "xxxxxx-xxxx");
+    check("{6}%2d{4}", "xxxxxx-xxxx");
+    check("{6} {4}", "xxxxxx xxxx");
+    check("{6} - {4}", "xxxxxx - xxxx");
+    check("{6}\u{a0}{4}", "xxxxxx xxxx");
+}
+
+#[test]
+fn boundaries_that_are_open() {
+    check("{-}", "medium");
+    check("({-})", "medium");
+    check("\"{-}\"", "medium");
+    check("<a>{-}</a>", "medium");
+    check("x={-}&y", "medium");
+    check("Han er {-}.", "medium");
+    check("Han er {-}. Hun", "medium");
+    check("- {-}-", "medium");
+    check("--{-}--", "medium");
+    check("_{-}_x", "medium");
+    check("a_{-}", "medium");
+    check("a:{-}:b", "medium");
+    check("Hansen,{-},Aarhus", "medium");
+    check("7,{-},8", "medium");
+    check("Hansen,{},Aarhus", "low");
+    check("%22{-}%22", "medium");
+    check("%2522{-}%2522", "medium");
+    check("%20{-}%20", "medium");
+    check("%3D{-}%26", "medium");
+    check("%0A{-}", "medium");
+    check("\\n{-}\\n", "medium");
+    check("a\\t{-}\\r\\n", "medium");
+    check("\\u0022{-}\\u0022", "medium");
+    check("\\u003d{-}", "medium");
+    check("\\u00a0{-}", "medium");
+    check("x=3D{-}=0A", "medium");
+    check("&quot;{-}&quot;", "medium");
+    check("&#34;{-}&#34;", "medium");
+    check("a&#32;{-}", "medium");
+    check("\u{2013}{-}", "medium");
+    check("%22{}%22", "low");
+    check("\\u0022{}\\u0022", "low");
+    check("LIKE '%{-}%'", "medium");
+    check("LIKE '%{}%'", "low");
+    check("\u{1}\n{-}\u{0}", "medium");
+}
+
+#[test]
+fn boundaries_that_are_closed() {
+    for neighbour in
+        ["1", "a", "Z", "\u{e5}", "\u{416}", "1.", "a.", "a-", "1-", "%41", "%30", "\\u0041", "&#65;"]
+    {
+        check(&format!("{neighbour}{{-}}"), "");
+        check(&format!("{neighbour}{{}}"), "");
+    }
+    for neighbour in
+        ["1", "a", "\u{e5}", ".1", ".a", "-1", "-a", "%41", "%2D1", "%2E5", "\\u0041", "&#65;", "&#45;a"]
+    {
+        check(&format!("{{-}}{neighbour}"), "");
+        check(&format!("{{}}{neighbour}"), "");
+    }
+    check("1,{}", "");
+    check("{},5", "");
+    check("a&#45;{-}", "");
+    check("a%2D{-}", "");
+    check("a\\u002d{-}", "");
+    check("22{}", "");
+    check("%2{}", "");
+    check("0022{}", "");
+    check("u0022{}", "");
+    check("a{-}b", "");
+}
+
+#[test]
+fn percent_escapes_do_not_lend_digits() {
+    // A space and eight digits, such as a telephone number: "%20" + "12037512" would name a date.
+    for now in CLOCKS {
+        assert_eq!(confidences("q=x%2012037512", &scene(None, Place::UrlQuery, now)), "");
+        assert_eq!(confidences("q=x%201203-7512", &scene(None, Place::UrlQuery, now)), "");
+        assert_eq!(confidences("&#2003751234;", &scene(None, Place::Other, now)), "");
+    }
+}
+
+#[test]
+fn keywords_directly_before() {
+    for keyword in ["cpr", "CPR", "cprnr", "CprNr.", "cpr-nr.", "cpr_", "cpr-", "personnummer", "cprnummer"] {
+        check(&format!("{keyword}{{}}"), "high");
+        check(&format!("x {keyword}{{-}} y"), "high");
+    }
+    check("1.2.208.176.1.2.{}", "high");
+    for other in ["cp", "id", "pr", "kunde-", "cpr--x", "cprx"] {
+        check(&format!("{other}{{}}"), "");
+    }
+}
+
+#[test]
+fn what_is_printed_of_a_hit_has_no_digit_of_it() {
+    let found = hits(filled("cpr {}").as_bytes(), &scene(None, Place::Other, NOVEMBER_2026));
+    let printed = format!("{found:?}");
+    let number = filled("{}");
+    for part in 0..=number.len() - 4 {
+        assert!(!printed.contains(&number[part..part + 4]), "{printed}");
+    }
+    assert!(printed.contains("4..14") && printed.contains("High"));
+}
+
+#[test]
+fn names_are_scrubbed_whole() {
+    let check = |template: &str, expected: &str| {
+        let text = filled(template);
+        let (mut scrubbed, mut rest) = (String::new(), 0);
+        scrub_ranges(text.as_bytes(), NOVEMBER_2026, &mut |range| {
+            scrubbed += &text[rest..range.start];
+            scrubbed += "{}";
+            rest = range.end;
+        });
+        scrubbed += &text[rest..];
+        assert_eq!(scrubbed, expected, "{template}");
+    };
+    check("host-{}.example", "host-{}.example");
+    check("a{-}b", "a{}b");
+    check("{!}", "{}");
+    check("x{}99y{!-}", "x{}y{}");
+    check("9999999999", "{}");
+    check("web-01.example", "web-01.example");
+    check("10.20.30.40", "10.20.30.40");
+    check("2026-11-22", "2026-11-22");
+}

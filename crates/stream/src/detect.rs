@@ -1,0 +1,130 @@
+//! Whether bytes begin an HTTP/1 message.
+
+/// Methods of RFC 9110 and RFC 5789, WebDAV (RFC 4918, 3253, 5323), and some that caches and calendars use.
+const METHODS: &[&[u8]] = &[
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"QUERY ",
+    b"PROPFIND ",
+    b"PROPPATCH ",
+    b"MKCOL ",
+    b"COPY ",
+    b"MOVE ",
+    b"LOCK ",
+    b"UNLOCK ",
+    b"REPORT ",
+    b"SEARCH ",
+    b"MKCALENDAR ",
+    b"PURGE ",
+    b"LINK ",
+    b"UNLINK ",
+];
+
+const STATUS_LINE: &[u8] = b"HTTP/1.";
+
+/// Line ends that may stand before a message (RFC 9112, section 2.2); more is something else.
+const LEAD_BYTES_MAX: usize = 16;
+
+/// Which kind of message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Request,
+    Response,
+}
+
+/// What the first bytes tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Too few to tell.
+    Wait,
+    Http(Kind),
+    Other,
+}
+
+/// Judges the first bytes of what may be a message. Decides within 32 bytes.
+pub(crate) fn verdict(bytes: &[u8]) -> Verdict {
+    let lead = lead(bytes);
+    let start = &bytes[lead..];
+    let begins = |token: &&[u8]| start.starts_with(token);
+    let may_begin = |token: &&[u8]| token.starts_with(start);
+    if lead > LEAD_BYTES_MAX {
+        Verdict::Other
+    } else if METHODS.iter().any(begins) {
+        Verdict::Http(Kind::Request)
+    } else if begins(&STATUS_LINE) {
+        Verdict::Http(Kind::Response)
+    } else if METHODS.iter().any(may_begin) || may_begin(&STATUS_LINE) {
+        Verdict::Wait
+    } else {
+        Verdict::Other
+    }
+}
+
+/// How many line-end bytes stand before the message.
+pub(crate) fn lead(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
+}
+
+/// Whether a first line, without its line feed, is one of HTTP/1.
+pub(crate) fn is_first_line(kind: Kind, line: &[u8]) -> bool {
+    let line = line.trim_ascii_end();
+    match kind {
+        Kind::Request => line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0"),
+        Kind::Response => matches!(line.get(7..12), Some([b'0' | b'1', b' ', code @ ..]) if is_number(code)),
+    }
+}
+
+fn is_number(code: &[u8]) -> bool {
+    code.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts() {
+        let request = Verdict::Http(Kind::Request);
+        let cases: &[(&str, Verdict)] = &[
+            ("", Verdict::Wait),
+            ("GET /", request),
+            ("GET", Verdict::Wait),
+            ("\r\n\r\nPOST /", request),
+            ("\r\n\r\n", Verdict::Wait),
+            ("GETTING", Verdict::Other),
+            ("get / ", Verdict::Other),
+            ("HTTP/1.1 200 OK", Verdict::Http(Kind::Response)),
+            ("HTTP/2", Verdict::Other),
+            ("PROPPATC", Verdict::Wait),
+            ("PRI * HTTP/2.0", Verdict::Other),
+            ("\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nGET / ", Verdict::Other),
+            ("\u{16}\u{3}\u{1}", Verdict::Other),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(verdict(input.as_bytes()), *expected, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn first_lines() {
+        let cases: &[(Kind, &str, bool)] = &[
+            (Kind::Request, "GET / HTTP/1.1\r", true),
+            (Kind::Request, "GET / HTTP/1.0", true),
+            (Kind::Request, "GET 2512489996\r", false),
+            (Kind::Request, "GET /", false),
+            (Kind::Response, "HTTP/1.1 200 OK\r", true),
+            (Kind::Response, "HTTP/1.1 204", true),
+            (Kind::Response, "HTTP/1.x", false),
+        ];
+        for (kind, line, expected) in cases {
+            assert_eq!(is_first_line(*kind, line.as_bytes()), *expected, "{line:?}");
+        }
+    }
+}

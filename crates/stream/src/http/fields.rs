@@ -1,0 +1,131 @@
+//! The windows of a head: request target, header fields, cookies; and of a trailer field.
+
+use crate::http::head::{Head, Start};
+use crate::plain::Plain;
+use crate::token::{self, Encoding, Value};
+use crate::window::{Part, Place, Protocol, Sink};
+
+/// The target of a request, taken apart (RFC 9112, section 3.2). Each piece is as sent, and may be empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Target<'a> {
+    authority: &'a str,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Target<'a> {
+    fn of(head: &Head<'a>) -> Self {
+        match head.start {
+            Start::Request { method: "CONNECT", target } => Self { authority: target, ..Self::default() },
+            Start::Request { target, .. } => Self::split(target),
+            Start::Response { .. } => Self::default(),
+        }
+    }
+
+    fn split(target: &'a str) -> Self {
+        let (authority, rest) = match target.split_once("://").filter(|_| !target.starts_with('/')) {
+            Some((_, rest)) => rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())),
+            None => ("", target),
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        Self { authority, path, query }
+    }
+}
+
+/// What the windows of a message have in common.
+pub(crate) fn place(head: &Head<'_>, message: u64) -> Place {
+    let target = Target::of(head);
+    let host =
+        Some(target.authority.as_bytes()).filter(|host| !host.is_empty()).or_else(|| head.field("host"));
+    Place {
+        protocol: Protocol::Http11,
+        message,
+        path: Some(target.path).filter(|path| !path.is_empty()).map(|path| Plain::copy_of(path.as_bytes())),
+        host: host.map(Plain::copy_of),
+    }
+}
+
+/// Hands out the values of a head. `bytes` are what it was read from; they stand at `at` in the stream.
+pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &mut Sink<'_>) {
+    let mut sink = |value: Value<'_>| {
+        let source = at + value.at.start as u64..at + value.at.end as u64;
+        value.show(place, &[], source, out);
+    };
+    let offset = |piece: &[u8]| offset_in(bytes, piece);
+    let target = Target::of(head);
+    let whole = |part, piece: &str, sink: &mut dyn FnMut(Value<'_>)| {
+        let piece = piece.as_bytes();
+        sink(Value::whole(part, piece, offset(piece)).encoded(Encoding::Url));
+    };
+    whole(Part::UrlHost, target.authority, &mut sink);
+    whole(Part::UrlPath, target.path, &mut sink);
+    for parameter in target.query.split('&').map(str::as_bytes) {
+        token::pair(Part::UrlQuery, parameter, offset(parameter), Encoding::Form, &mut sink);
+    }
+    for field in &head.fields {
+        show_field(field.name, field.value, offset(field.value), &mut sink);
+    }
+}
+
+/// Hands out a trailer field; `line` stands at `at` in the stream.
+pub(crate) fn show_trailer(line: &[u8], at: u64, place: &Place, out: &mut Sink<'_>) {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let mut sink = |value: Value<'_>| {
+        let source = at + value.at.start as u64..at + value.at.end as u64;
+        value.show(place, &[], source, out);
+    };
+    if let Ok(name) = std::str::from_utf8(name.trim_ascii()) {
+        show_field(name, value, offset_in(line, value), &mut sink);
+    }
+}
+
+fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    if is("cookie") {
+        show_cookies(value, offset, sink);
+    } else if is("set-cookie") {
+        let first = value.split(|byte| *byte == b';').next().unwrap_or_default();
+        token::pair(Part::Cookie, first, offset, Encoding::Url, sink);
+    } else {
+        let part = match () {
+            () if is("host") => Part::UrlHost,
+            () if is("referer") => Part::Referer,
+            () => Part::Header,
+        };
+        sink(Value::whole(part, value, offset).named(Some(name)).encoded(Encoding::Url));
+    }
+}
+
+/// Cookies of a request (RFC 6265, section 4.2.1).
+fn show_cookies(value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
+    for cookie in value.split(|byte| *byte == b';') {
+        let trimmed = cookie.trim_ascii();
+        token::pair(Part::Cookie, trimmed, offset + offset_in(value, trimmed), Encoding::Url, sink);
+    }
+}
+
+/// Where `piece`, a subslice, begins in `bytes`.
+fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
+    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let cases = [
+            ("/a/b?c=d&e", ("", "/a/b", "c=d&e")),
+            ("http://h:8/a?b", ("h:8", "/a", "b")),
+            ("http://h?b", ("h", "", "b")),
+            ("http://h", ("h", "", "")),
+            ("/a?u=http://x/y", ("", "/a", "u=http://x/y")),
+            ("*", ("", "*", "")),
+        ];
+        for (target, (authority, path, query)) in cases {
+            assert_eq!(Target::split(target), Target { authority, path, query }, "{target}");
+        }
+    }
+}

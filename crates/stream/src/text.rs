@@ -1,0 +1,65 @@
+//! Whether bytes are text that a matcher can read, or opaque.
+//!
+//! The rule: bytes are text if at most one in ten is a control or invalid byte, and at most three in ten
+//! are bytes that are letters in Latin-1 only. Bytes of a well-formed UTF-8 character are good, whatever it
+//! is. One in ten lets framed text pass (length prefixes, terminating NULs); compressed or encrypted bytes
+//! have about one in four and more than one in three. Up to some 16 bytes chance can decide either way.
+
+/// Whether `bytes` read as UTF-8 or Latin-1 text with few control bytes. Nothing at all is text.
+pub fn is_text(bytes: &[u8]) -> bool {
+    let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
+    if bytes.is_ascii() {
+        return controls * 10 <= bytes.len();
+    }
+    let invalid = bytes.utf8_chunks().flat_map(|chunk| chunk.invalid());
+    let (latin, bad) = invalid.fold((0, controls), |(latin, bad), byte| match byte {
+        0xA0.. => (latin + 1, bad),
+        _ => (latin, bad + 1),
+    });
+    bad * 10 <= bytes.len() && latin * 10 <= bytes.len() * 3
+}
+
+/// Control bytes that text does not use; tab, line feed, form feed, carriage return and escape are used.
+const fn is_control(byte: u8) -> bool {
+    const USED: u32 = 1 << b'\t' | 1 << b'\n' | 1 << b'\r' | 1 << 0x0C | 1 << 0x1B;
+    (byte < 0x20 && USED >> byte & 1 == 0) || byte == 0x7F
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_text;
+
+    #[test]
+    fn rule() {
+        let cases: &[(&[u8], bool, &str)] = &[
+            (b"", true, "nothing"),
+            (b"GET / HTTP/1.1\r\n\r\n", true, "ascii"),
+            ("Sm\u{f8}rrebr\u{f8}d \u{2013} \u{1f980}".as_bytes(), true, "utf-8"),
+            (b"S\xf8ren R\xf8nne", true, "latin-1"),
+            (b"Q\0\0\0\x2aselect name from person where cpr = $1\0", true, "framed query"),
+            (b"\0\0\0\0", false, "zeroes"),
+            (b"\x8f\x1c\xd3\x02\x9a\xee\x07\x10", false, "cipher-like"),
+            (&[0xE6; 40], false, "only high bytes"),
+            (b"\x1b[31mred\x1b[0m text", true, "terminal colours"),
+        ];
+        for (bytes, expected, name) in cases {
+            assert_eq!(is_text(bytes), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn pseudo_random_bytes_are_opaque() {
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        for len in [64, 200, 4096, 65536] {
+            let bytes: Vec<u8> = (0..len).map(|_| next(&mut state)).collect();
+            assert!(!is_text(&bytes), "{len}");
+        }
+    }
+
+    fn next(state: &mut u64) -> u8 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 32) as u8
+    }
+}

@@ -1,0 +1,84 @@
+//! The maps, each with its limit, and the constants that the loader fills in.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+};
+use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, Owner};
+
+/// Flows that are kept; the least recently used one goes first.
+const FLOWS_MAX: u32 = 65_536;
+/// Allowed prefixes.
+const ALLOW_MAX: u32 = 131_072;
+/// Addresses of this host.
+const LOCALS_MAX: u32 = 4_096;
+/// Ring size when the loader says nothing; it always does.
+const RING_BYTES_DEFAULT: u32 = 16 << 20;
+/// The flag that LPM tries must be made with.
+const BPF_F_NO_PREALLOC: u32 = 1;
+
+#[map]
+pub static RING: RingBuf = RingBuf::with_byte_size(RING_BYTES_DEFAULT, 0);
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+#[map]
+pub static FLOWS: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// One flow of zeros, which a new flow starts from.
+#[map]
+pub static BLANK_FLOW: Array<Flow> = Array::with_max_entries(1, 0);
+/// Who opened a socket, by its cookie.
+#[map]
+pub static OWNERS: LruHashMap<u64, Owner> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// UDP peers that wrote to us first, so that we are their server.
+#[map]
+pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// Which flow's ClientHello had a random.
+#[map]
+pub static RANDOMS: LruHashMap<[u64; 4], Bound> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+#[map]
+pub static ALLOW: LpmTrie<[u8; 16], AllowRules> = LpmTrie::with_max_entries(ALLOW_MAX, BPF_F_NO_PREALLOC);
+#[map]
+pub static LOCALS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(LOCALS_MAX, 0);
+/// The last probed call of each thread, to notice a file that is probed twice.
+#[map]
+pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+
+/// The flow of a session, and what was decided about it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Bound {
+    pub cookie: u64,
+    pub flow: u64,
+    pub verdict: u32,
+    pub pad: u32,
+}
+
+/// A call of a probed function.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct LastCall {
+    pub instruction: u64,
+    pub stack: u64,
+    pub attachment: u64,
+}
+
+/// Thread group id of the agent.
+#[unsafe(no_mangle)]
+static OWN_TGID: u32 = 0;
+/// Bytes of the ring.
+#[unsafe(no_mangle)]
+static RING_BYTES: u64 = 0;
+
+/// Whether this thread group is the agent's.
+#[inline(always)]
+pub fn is_own(tgid: u32) -> bool {
+    // SAFETY: a static of the program itself; volatile because the loader changes it in the object.
+    tgid == unsafe { core::ptr::read_volatile(&raw const OWN_TGID) }
+}
+
+/// Bytes of the ring.
+#[inline(always)]
+pub fn ring_bytes() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const RING_BYTES) }
+}

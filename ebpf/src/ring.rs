@@ -1,0 +1,124 @@
+//! Writing records: reserve a constant size, fill in place, submit without waking the reader.
+//!
+//! Waking the reader at every record costs twenty times the record itself, so it is woken only at a
+//! fill mark and otherwise looks by itself. Payload leaves the last sixteenth of the ring to control
+//! records, so that a flood of payload is still accounted for.
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::bpf_ktime_get_ns,
+    maps::ring_buf::RingBufEntry,
+};
+use cprvagt_abi::{CHUNK_CLASSES, Counter, Head};
+
+use crate::{
+    counters,
+    maps::{RING, ring_bytes},
+};
+
+/// A fixed part and room for payload of one size class.
+#[repr(C)]
+pub struct Chunk<T, const ROOM: usize> {
+    pub record: T,
+    pub payload: [u8; ROOM],
+}
+
+/// The head of a record that is written now.
+#[inline(always)]
+pub fn head(tag: u32, payload_len: u32) -> Head {
+    // SAFETY: a helper without arguments.
+    Head { tag, payload_len, at_ns: unsafe { bpf_ktime_get_ns() } }
+}
+
+/// Writes a record without payload; false when the ring is full, which is counted.
+///
+/// `fill` writes every field in place: a record built first would not fit the 512 bytes of stack.
+#[inline(always)]
+pub fn put<T: 'static>(fill: impl FnOnce(*mut T)) -> bool {
+    let Some(mut entry) = RING.reserve::<T>(0) else {
+        counters::add(Counter::ControlLost, 1);
+        return false;
+    };
+    fill(entry.as_mut_ptr());
+    submit(entry);
+    true
+}
+
+/// Writes a record and the payload that `fill` copies into the room behind it.
+///
+/// `fill` gets the room's address and tells whether the payload could be read.
+#[inline(always)]
+pub fn put_with<T: 'static, const ROOM: usize>(record: T, fill: impl FnOnce(*mut u8) -> bool) -> Put {
+    put_filled::<Chunk<T, ROOM>>(|chunk| {
+        // SAFETY: reserved ring space of this type; `record` is written whole.
+        unsafe {
+            (&raw mut (*chunk).record).write(record);
+            fill((&raw mut (*chunk).payload).cast())
+        }
+    })
+}
+
+/// Writes a record with payload that `fill` fills in place, telling whether the payload could be read.
+#[inline(always)]
+pub fn put_filled<T: 'static>(fill: impl FnOnce(*mut T) -> bool) -> Put {
+    let Some(mut entry) = RING.reserve::<T>(0) else {
+        return Put::Full;
+    };
+    if fill(entry.as_mut_ptr()) {
+        submit(entry);
+        Put::Done
+    } else {
+        entry.discard(u64::from(BPF_RB_NO_WAKEUP));
+        Put::Unreadable
+    }
+}
+
+/// What became of a record with payload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    Done,
+    /// No room in the ring.
+    Full,
+    /// The payload could not be read.
+    Unreadable,
+}
+
+/// Whether payload of this size may still be written.
+#[inline(always)]
+pub fn has_room_for_payload(len: u64) -> bool {
+    let size = ring_bytes();
+    RING.query(u64::from(BPF_RB_AVAIL_DATA)) + len + 128 <= size - size / 16
+}
+
+/// The smallest size class that holds `len` bytes: an index of `CHUNK_CLASSES`.
+#[inline(always)]
+pub fn class_of(len: u32) -> usize {
+    match len as usize {
+        n if n <= CHUNK_CLASSES[0] => 0,
+        n if n <= CHUNK_CLASSES[1] => 1,
+        n if n <= CHUNK_CLASSES[2] => 2,
+        n if n <= CHUNK_CLASSES[3] => 3,
+        _ => 4,
+    }
+}
+
+#[inline(always)]
+fn submit<T>(entry: RingBufEntry<T>) {
+    let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
+    let flags = if waiting > ring_bytes() / 4 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
+    entry.submit(u64::from(flags));
+}
+
+/// `len`, at most `max`, in a form that the verifier can follow.
+///
+/// The compiler would drop the comparison where it has proved it, and then the verifier, which proves
+/// less, refuses the copy ("R4 unbounded memory access").
+#[inline(always)]
+pub fn bounded(len: u32, max: u32) -> u32 {
+    let mut len = u64::from(len);
+    // A real instruction: for an empty one the assembler writes two line records at one offset, and the
+    // kernel refuses the object.
+    // SAFETY: copies a register onto itself, which only hides where the value comes from.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) len, options(nomem, nostack)) };
+    if len > u64::from(max) { 0 } else { len as u32 }
+}

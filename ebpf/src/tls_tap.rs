@@ -1,0 +1,329 @@
+//! The TLS tap: plaintext at the entry of a library's writing functions.
+//!
+//! The session's client random, read from the session object, names the flow before a byte is copied:
+//! the allow list holds here as it does on the wire. Small writes are one record; longer ones a head,
+//! chunks, and an end that says what is missing.
+//!
+//! *Limits*: [`CHUNKS_MAX`] chunks of one write; the rest is counted.
+//! *Not here*: return values. An exit probe moves the return address and crashes programs that move
+//! stacks; the wire says what was really sent.
+
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_probe_read_user,
+        generated::{bpf_get_attach_cookie, bpf_get_current_cgroup_id, bpf_probe_read_user as read_user_raw},
+    },
+    macros::uprobe,
+    programs::ProbeContext,
+};
+use cprvagt_abi::{
+    CHUNK_CLASSES, CHUNK_MAX, Counter, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsWrite, TlsWriteEnd,
+    Verdict,
+};
+
+use crate::{
+    counters::{self, Skip},
+    flows,
+    maps::{Bound, LAST_CALLS, LastCall, RANDOMS, is_own},
+    ring::{self, Put},
+};
+
+/// Chunks of one write: 16 MiB.
+const CHUNKS_MAX: u32 = 512;
+
+/// `SSL_write` and `SSL_write_ex`: session, buffer, length.
+#[uprobe]
+pub fn tls_write(ctx: ProbeContext) -> u32 {
+    counters::settle(capture(&ctx));
+    0
+}
+
+/// What a call hands over.
+struct Call {
+    session: u64,
+    buffer: u64,
+    length: u64,
+    cookie: u64,
+}
+
+#[inline(always)]
+fn capture(ctx: &ProbeContext) -> Result<(), Skip> {
+    let call = read_call(ctx)?;
+    let task = bpf_get_current_pid_tgid();
+    if is_own((task >> 32) as u32) {
+        return Err(Counter::TlsWriteOwn);
+    }
+    refuse_second_probe(ctx, task, &call)?;
+    refuse_server(&call)?;
+    let random = random_of(&call);
+    // SAFETY: the value is copied out at once.
+    let bound = unsafe { RANDOMS.get(random) }.copied();
+    let flow = match &bound {
+        Some(bound) => accept(bound)?,
+        None => 0,
+    };
+    let write = flows::new_id();
+    if call.length <= INLINE_MAX {
+        put_small(&call, write, flow, &random);
+    } else {
+        put_large(&call, write, flow, &random);
+    }
+    counters::add(Counter::TlsWriteCaptured, 1);
+    Ok(())
+}
+
+#[inline(always)]
+fn read_call(ctx: &ProbeContext) -> Result<Call, Skip> {
+    // SAFETY: the helper takes the program's own context.
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    let session = ctx.arg::<u64>(0).ok_or(Counter::TlsWriteEmpty)?;
+    let buffer = ctx.arg::<u64>(1).ok_or(Counter::TlsWriteEmpty)?;
+    let raw = ctx.arg::<u64>(2).ok_or(Counter::TlsWriteEmpty)?;
+    // SSL_write takes an int: the upper half of the register is not defined.
+    let int = Site::function_of(cookie) == Function::SslWrite as u32;
+    let length = if int { i64::from(raw as i32) } else { raw as i64 };
+    if length <= 0 {
+        return Err(Counter::TlsWriteEmpty);
+    }
+    Ok(Call { session, buffer, length: length as u64, cookie })
+}
+
+/// Two mounts of one image layer show two files that are one: both attachments then fire for one call,
+/// at one instruction with one stack. The first to fire keeps the call, user space removes the other.
+#[inline(always)]
+fn refuse_second_probe(ctx: &ProbeContext, task: u64, call: &Call) -> Result<(), Skip> {
+    // SAFETY: the kernel hands a uprobe program readable registers.
+    let (instruction, stack) = unsafe { ((*ctx.regs).rip, (*ctx.regs).rsp) };
+    let attachment = u64::from(Site::attachment_of(call.cookie));
+    // SAFETY: the value is copied out at once.
+    if let Some(last) = unsafe { LAST_CALLS.get(task) }.copied()
+        && last.instruction == instruction
+        && last.stack == stack
+        && last.attachment != attachment
+    {
+        put_site_twice(last.attachment as u32, attachment as u32);
+        return Err(Counter::TlsWriteTwice);
+    }
+    let _ = LAST_CALLS.insert(task, &LastCall { instruction, stack, attachment }, 0);
+    Ok(())
+}
+
+#[inline(always)]
+fn put_site_twice(first: u32, second: u32) {
+    ring::put::<SiteTwice>(|record| {
+        // SAFETY: reserved ring space of this type; the whole record is written.
+        unsafe { record.write(SiteTwice { head: ring::head(SiteTwice::TAG, 0), first, second }) };
+    });
+}
+
+/// The server's end of a connection holds the same client random: it must not pass for the client's.
+#[inline(always)]
+fn refuse_server(call: &Call) -> Result<(), Skip> {
+    let offset = Site::server_of(call.cookie);
+    if offset == 0 {
+        return Ok(());
+    }
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) } {
+        Ok(server) if server != 0 => Err(Counter::TlsWriteServer),
+        _ => Ok(()),
+    }
+}
+
+/// The session's client random; zeros when it cannot be read.
+#[inline(always)]
+fn random_of(call: &Call) -> [u64; 4] {
+    const NONE: [u64; 4] = [0; 4];
+    let (via, offset) = (Site::via_of(call.cookie), Site::random_of(call.cookie));
+    if offset == Site::UNKNOWN {
+        return NONE;
+    }
+    let mut base = call.session;
+    if via != Site::DIRECT {
+        // SAFETY: the helper checks the address.
+        base = unsafe { bpf_probe_read_user((base + u64::from(via)) as *const u64) }.unwrap_or(0);
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user((base + u64::from(offset)) as *const [u64; 4]) }.unwrap_or(NONE)
+}
+
+/// The flow to name in the record, or why nothing is copied.
+#[inline(always)]
+fn accept(bound: &Bound) -> Result<u64, Skip> {
+    match bound.verdict {
+        v if v == Verdict::Inspect as u32 => Ok(bound.flow),
+        v if v == Verdict::Local as u32 => Err(Counter::TlsWriteLocal),
+        v if v == Verdict::Own as u32 => Err(Counter::TlsWriteOwn),
+        v if v == Verdict::Server as u32 => Err(Counter::TlsWriteServer),
+        _ => Err(Counter::TlsWriteAllowed),
+    }
+}
+
+#[inline(always)]
+fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
+    let len = call.length as u32;
+    let fits = ring::has_room_for_payload(call.length);
+    let put = match ring::class_of(len) {
+        _ if !fits => Put::Full,
+        0 => put_inline::<{ CHUNK_CLASSES[0] }>(call, write, flow, random, len),
+        1 => put_inline::<{ CHUNK_CLASSES[1] }>(call, write, flow, random, len),
+        2 => put_inline::<{ CHUNK_CLASSES[2] }>(call, write, flow, random, len),
+        _ => put_inline::<{ CHUNK_CLASSES[3] }>(call, write, flow, random, len),
+    };
+    match put {
+        Put::Done => {}
+        Put::Full => {
+            counters::add(Counter::TlsLostBytes, call.length);
+            put_head(call, write, flow, random);
+            put_end(write, call.length, 0);
+        }
+        Put::Unreadable => {
+            counters::add(Counter::TlsNotResidentBytes, call.length);
+            put_head(call, write, flow, random);
+            put_end(write, 0, call.length);
+        }
+    }
+}
+
+#[inline(always)]
+fn put_inline<const ROOM: usize>(call: &Call, write: u64, flow: u64, random: &[u64; 4], len: u32) -> Put {
+    ring::put_filled::<ring::Chunk<TlsWrite, ROOM>>(|inline| {
+        // SAFETY: reserved ring space of this type; the record is written whole, of the payload `len`
+        // bytes.
+        unsafe {
+            fill_head(&raw mut (*inline).record, call, write, flow, random, len);
+            read_user::<ROOM>((&raw mut (*inline).payload).cast(), call.buffer, len)
+        }
+    })
+}
+
+#[inline(always)]
+fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
+    if !put_head(call, write, flow, random) {
+        counters::add(Counter::TlsLostBytes, call.length);
+        return;
+    }
+    let mut missing = Missing { lost: 0, skipped: 0 };
+    let mut offset = 0;
+    // One size class in the loop and all of them behind it, as in the wire tap.
+    for _ in 0..CHUNKS_MAX {
+        if call.length - offset <= CHUNK_MAX as u64 {
+            break;
+        }
+        let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32);
+        missing.note(put, CHUNK_MAX as u64);
+        offset += CHUNK_MAX as u64;
+    }
+    let left = call.length - offset;
+    if left <= CHUNK_MAX as u64 {
+        let put = put_rest(call, write, offset, left as u32);
+        missing.note(put, left);
+        offset += left;
+    }
+    counters::add(Counter::TlsLostBytes, missing.lost);
+    counters::add(Counter::TlsNotResidentBytes, missing.skipped);
+    if offset < call.length {
+        counters::add(Counter::TlsLimitBytes, call.length - offset);
+        missing.skipped += call.length - offset;
+    }
+    put_end(write, missing.lost, missing.skipped);
+}
+
+struct Missing {
+    lost: u64,
+    skipped: u64,
+}
+
+impl Missing {
+    #[inline(always)]
+    fn note(&mut self, put: Put, len: u64) {
+        match put {
+            Put::Done => {}
+            Put::Full => self.lost += len,
+            Put::Unreadable => self.skipped += len,
+        }
+    }
+}
+
+#[inline(always)]
+fn put_rest(call: &Call, write: u64, offset: u64, left: u32) -> Put {
+    match ring::class_of(left) {
+        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(call, write, offset, left),
+        3 => put_data::<{ CHUNK_CLASSES[3] }>(call, write, offset, left),
+        _ => put_data::<{ CHUNK_CLASSES[4] }>(call, write, offset, left),
+    }
+}
+
+#[inline(always)]
+fn put_data<const ROOM: usize>(call: &Call, write: u64, offset: u64, len: u32) -> Put {
+    if !ring::has_room_for_payload(u64::from(len)) {
+        return Put::Full;
+    }
+    let record = TlsData { head: ring::head(TlsData::TAG, len), write, offset };
+    let from = call.buffer + offset;
+    ring::put_with::<_, ROOM>(record, |room| read_user::<ROOM>(room, from, len))
+}
+
+#[inline(always)]
+fn put_head(call: &Call, write: u64, flow: u64, random: &[u64; 4]) -> bool {
+    ring::put::<TlsWrite>(|record| {
+        // SAFETY: reserved ring space of this type.
+        unsafe { fill_head(record, call, write, flow, random, 0) };
+    })
+}
+
+/// Writes every field of the record.
+///
+/// # Safety
+/// `record` must be reserved ring space.
+#[inline(always)]
+unsafe fn fill_head(
+    record: *mut TlsWrite,
+    call: &Call,
+    write: u64,
+    flow: u64,
+    random: &[u64; 4],
+    payload_len: u32,
+) {
+    let task = bpf_get_current_pid_tgid();
+    // SAFETY: the caller hands over reserved space; the random's bytes are written as words.
+    unsafe {
+        (&raw mut (*record).head).write(ring::head(TlsWrite::TAG, payload_len));
+        (*record).write = write;
+        (*record).flow = flow;
+        (*record).session = call.session;
+        (*record).buffer = call.buffer;
+        (*record).length = call.length;
+        (&raw mut (*record).random).cast::<[u64; 4]>().write(*random);
+        (*record).tgid = (task >> 32) as u32;
+        (*record).tid = task as u32;
+        (*record).function = Site::function_of(call.cookie);
+        (*record).uid = bpf_get_current_uid_gid() as u32;
+        (&raw mut (*record).comm).write(bpf_get_current_comm().unwrap_or([0; 16]));
+        (*record).cgroup_id = bpf_get_current_cgroup_id();
+    }
+}
+
+#[inline(always)]
+fn put_end(write: u64, lost_bytes: u64, skipped_bytes: u64) {
+    ring::put::<TlsWriteEnd>(|record| {
+        // SAFETY: reserved ring space of this type; the whole record is written.
+        unsafe {
+            record.write(TlsWriteEnd {
+                head: ring::head(TlsWriteEnd::TAG, 0),
+                write,
+                lost_bytes,
+                skipped_bytes,
+            });
+        }
+    });
+}
+
+/// Copies `len` bytes of the process's memory into a room of `ROOM` bytes.
+#[inline(always)]
+fn read_user<const ROOM: usize>(room: *mut u8, from: u64, len: u32) -> bool {
+    let len = ring::bounded(len, ROOM as u32);
+    // SAFETY: the room has `ROOM` bytes and `len` is at most that; the helper checks the address.
+    unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
+}

@@ -1,0 +1,252 @@
+//! The demo: known citizens' numbers leak among look-alikes, and the agent must find each once.
+//!
+//! One run is: lab, agent, waves of programs, stop, verdict.  `cargo xtask demo` shows it on a screen;
+//! a live test runs the same and asserts the outcome.
+//!
+//! *Invariants*: the plan is the ground truth, and the recipients' servers confirm that it was sent.
+//! Everything but the timing follows from the seed.
+
+mod lookalike;
+mod message;
+mod plan;
+mod verdict;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::agent::{self, Agent, Ended};
+use crate::lab::{Lab, Service};
+use crate::network::Family;
+use crate::plaintext::{self, Finding};
+use crate::program::{Program, Running};
+use crate::pseudonym::Key;
+
+pub use message::Part;
+pub use plan::{LOOK_ALIKES_MIN, Plan, Planted, Wave};
+pub use verdict::{Alarm, RecipientRow, Verdict};
+
+/// A recipient of the demo.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The name that programs use.
+    pub host: &'static str,
+    /// What it speaks.
+    pub service: Service,
+    /// The family of its one address.
+    pub family: Family,
+    /// Whether the agent's configuration allows it to receive numbers.
+    pub allowed: bool,
+}
+
+/// The recipients: analytics, marketing, CDN (over IPv6), a log collector in clear, and one allowed.
+pub const TARGETS: [Target; 5] = [
+    Target { host: "www.analyse.example", service: Service::Https, family: Family::V4, allowed: false },
+    Target { host: "maal.marketing.example", service: Service::Https, family: Family::V4, allowed: false },
+    Target { host: "cdn.bibliotek.example", service: Service::Https, family: Family::V6, allowed: false },
+    Target { host: "log.drift.example", service: Service::Http, family: Family::V4, allowed: false },
+    Target { host: "api.skat.example", service: Service::Https, family: Family::V4, allowed: true },
+];
+
+/// How long one wave of programs may take before the run is given up.
+const WAVE_LIMIT: Duration = Duration::from_secs(120);
+/// No new leak for so long: nothing more is under way.
+const QUIET: Duration = Duration::from_millis(700);
+
+/// What a run may be asked for.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The agent's program; see [`agent::binary`].
+    pub agent: PathBuf,
+    /// Stop leaking after this long, or go on with look-alikes until then; nothing: until the plan is done.
+    pub duration: Option<Duration>,
+    /// Chooses citizens, look-alikes and their order.
+    pub seed: u64,
+}
+
+/// What happens, as it happens.
+#[derive(Debug)]
+pub enum Event<'run> {
+    /// The lab stands and the agent's probes are in place.
+    Ready {
+        /// The agent's process id.
+        agent: u32,
+        /// The plan that is about to run.
+        plan: &'run Plan,
+    },
+    /// The agent reported a leak: a `cprvagt.leak/1` object.
+    Leak(&'run Value),
+    /// So many of the plan's messages have been sent and answered.
+    Sent(usize),
+}
+
+/// What a run ended with.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Ground truth against what was reported.
+    pub verdict: Verdict,
+    /// The agent's own account, `cprvagt.ledger/1`.
+    pub ledger: Value,
+    /// Planted numbers that could be read in anything the agent wrote.
+    pub readable: Vec<Finding>,
+}
+
+/// Runs the demo and tells `tell` what happens.
+///
+/// # Errors
+/// When the lab, the agent or a program fails. A leak missed is no error: it is in the verdict.
+pub fn run(settings: &Settings, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+    let (lab, allowed) = build_lab()?;
+    let key = Key::new(lab.scratch())?;
+    let programs: Vec<Program> =
+        Program::ALL.into_iter().filter(|program| program.missing().is_none()).collect();
+    let mut plan = Plan::new(settings.seed, &programs);
+    let agent =
+        Agent::start_program(&settings.agent, lab.scratch(), &agent::config(key.file(), &allowed), &[])?;
+    tell(Event::Ready { agent: agent.pid(), plan: &plan });
+    let mut leaks = Vec::new();
+    let sent = send(&lab, &agent, &mut plan, settings, &mut leaks, tell)?;
+    let ended = agent.stop()?;
+    plan.planted.truncate(sent.planted);
+    confirm(&lab, sent.messages)?;
+    conclude(plan, &key, leaks, ended, tell)
+}
+
+/// The lab with all [`TARGETS`], and the address and port of those that are allowed.
+///
+/// # Errors
+/// As [`Lab::new`].
+pub fn build_lab() -> Result<(Lab, Vec<(IpAddr, u16)>)> {
+    let mut lab = Lab::new().context("building the lab network")?;
+    let mut allowed = Vec::new();
+    for target in TARGETS {
+        let recipient = lab.recipient(target.host, target.service, target.family)?;
+        if target.allowed {
+            allowed.push((recipient.ip(), recipient.server.address().port()));
+        }
+    }
+    Ok((lab, allowed))
+}
+
+/// The programs that this machine has.
+#[must_use]
+pub fn programs_here() -> Vec<Program> {
+    Program::ALL.into_iter().filter(|program| program.missing().is_none()).collect()
+}
+
+/// Runs the programs of one wave side by side; `meanwhile` is called about every 10 ms and may wait so long.
+///
+/// # Errors
+/// When a program fails or does not finish.
+pub fn run_wave(lab: &Lab, wave: &Wave, meanwhile: &mut dyn FnMut(Duration)) -> Result<()> {
+    let started = Instant::now();
+    let mut running: Vec<Running> = Vec::new();
+    for (program, jobs) in &wave.batches {
+        running.push(program.start(lab, jobs, plan::CONNECTIONS)?);
+    }
+    while !running.is_empty() {
+        meanwhile(Duration::from_millis(10));
+        let mut still = Vec::new();
+        for mut program in running {
+            if !program.finished()? {
+                still.push(program);
+            }
+        }
+        running = still;
+        ensure!(started.elapsed() < WAVE_LIMIT, "the programs did not finish within {WAVE_LIMIT:?}");
+    }
+    Ok(())
+}
+
+/// How far the plan was carried out.
+struct Sent {
+    planted: usize,
+    messages: usize,
+}
+
+/// Sends wave after wave, passing leaks on as they come.
+fn send(
+    lab: &Lab,
+    agent: &Agent,
+    plan: &mut Plan,
+    settings: &Settings,
+    leaks: &mut Vec<Value>,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Sent> {
+    let started = Instant::now();
+    let over = |limit: Option<Duration>| limit.is_some_and(|limit| started.elapsed() >= limit);
+    let mut sent = Sent { planted: 0, messages: 0 };
+    let mut take = |wait| {
+        let object = agent.next(wait);
+        if let Some(leak) = object.as_ref().filter(|object| object["schema"] == "cprvagt.leak/1") {
+            tell(Event::Leak(leak));
+            leaks.push(leak.clone());
+        }
+        object.is_some()
+    };
+    let mut number = 0;
+    while number == 0 || !over(settings.duration) {
+        let wave = match plan.waves.get(number) {
+            Some(wave) => wave.clone(),
+            None if settings.duration.is_some() => plan.look_alikes_only(number),
+            None => break,
+        };
+        run_wave(lab, &wave, &mut |wait| {
+            take(wait);
+        })?;
+        sent.planted += wave.planted;
+        sent.messages += wave.messages();
+        number += 1;
+    }
+    while take(QUIET) {}
+    tell(Event::Sent(sent.messages));
+    Ok(sent)
+}
+
+/// The recipients must have got exactly what was planned: otherwise the lab, not the agent, is at fault.
+fn confirm(lab: &Lab, messages: usize) -> Result<()> {
+    let mut received = 0;
+    for recipient in lab.recipients() {
+        let truth = recipient.server.received();
+        ensure!(truth.errors.is_empty(), "{} had trouble: {}", recipient.host, truth.errors.join("; "));
+        ensure!(
+            truth.requests.iter().all(|request| request.host == recipient.host),
+            "{} got a request for another host",
+            recipient.host
+        );
+        received += truth.requests.len();
+    }
+    ensure!(received == messages, "{messages} messages were sent, but {received} arrived");
+    Ok(())
+}
+
+fn conclude(
+    plan: Plan,
+    key: &Key,
+    mut leaks: Vec<Value>,
+    ended: Ended,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Outcome> {
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.success(), "the agent failed ({}); it said:\n{said}", ended.status);
+    let mut ledger = None;
+    for object in ended.objects {
+        match object["schema"].as_str() {
+            Some("cprvagt.leak/1") => {
+                tell(Event::Leak(&object));
+                leaks.push(object);
+            }
+            Some("cprvagt.ledger/1") => ledger = Some(object),
+            _ => {}
+        }
+    }
+    let ledger = ledger.with_context(|| format!("the agent printed no ledger; it said:\n{said}"))?;
+    let numbers = plan.citizens.clone();
+    let written = [("the agent's output", &ended.stdout[..]), ("the agent's messages", &ended.stderr[..])];
+    let readable = plaintext::search(written, &numbers);
+    let verdict = Verdict::new(&plan, key, &leaks, &ledger, readable.len());
+    Ok(Outcome { verdict, ledger, readable })
+}

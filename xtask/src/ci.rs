@@ -1,0 +1,91 @@
+//! `ci`: the project's own test command as its README gives it, then every gate.
+//!
+//! *Limits*: under 40 minutes on two cores from nothing.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use cprvagt_tests::live;
+use nix::unistd::geteuid;
+
+use crate::refusal::{MISSING, refuse};
+use crate::{shell, test};
+
+/// Pinned, so that a newer one cannot turn the gates red by itself.
+const DENY_INSTALL: &str = "install cargo-deny --locked --version 0.20.2";
+
+/// What is checked beside the tests, and how.
+const GATES: [(&str, &str); 6] = [
+    ("house style", "xtask tidy"),
+    ("format", "fmt --all --check"),
+    ("lints", "clippy --all-targets -- -D warnings"),
+    ("documentation", "doc --no-deps"),
+    ("locked dependencies", "fetch --locked"),
+    ("dependency rules", "deny --offline check bans licenses sources"),
+];
+
+/// Runs tests and gates; the last line is `N passed, N failed, N skipped`, a failed gate being a failure.
+pub fn run() -> Result<()> {
+    if !geteuid().is_root() {
+        return refuse(MISSING, "ci: the live tests need root");
+    }
+    let (tested, sum) = tests()?;
+    install_deny()?;
+    let failed: Vec<&str> =
+        GATES.into_iter().filter(|(_, arguments)| !passes(arguments)).map(|(gate, _)| gate).collect();
+    println!("gate advisories: skipped: it needs the network");
+    for (gate, _) in GATES {
+        println!("gate {gate}: {}", if failed.contains(&gate) { "FAILED" } else { "ok" });
+    }
+    println!("{}", closing_line(sum, failed.len()));
+    if !tested || !failed.is_empty() {
+        bail!("tests passed: {tested}; gates failed: {}", failed.len());
+    }
+    Ok(())
+}
+
+/// Runs `cargo xtask test` and takes the three numbers of its last line.
+fn tests() -> Result<(bool, [usize; 3])> {
+    let mut last = String::new();
+    let tested = test::pass_through(&mut shell::cargo("xtask test"), |line| last = line.to_owned())?;
+    Ok((tested, sum(&last).unwrap_or([0, usize::from(!tested), 0])))
+}
+
+/// The numbers of `N passed, N failed, N skipped`.
+fn sum(line: &str) -> Option<[usize; 3]> {
+    let mut parts = line.split(", ");
+    let mut number = |what| parts.next()?.strip_suffix(what)?.trim().parse().ok();
+    Some([number("passed")?, number("failed")?, number("skipped")?])
+}
+
+fn closing_line([passed, failed, skipped]: [usize; 3], gates_failed: usize) -> String {
+    format!("{passed} passed, {} failed, {skipped} skipped", failed + gates_failed)
+}
+
+fn passes(arguments: &str) -> bool {
+    let mut cargo = shell::cargo(arguments);
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    shell::run(&mut cargo).map_err(|error| eprintln!("{error:#}")).is_ok()
+}
+
+fn install_deny() -> Result<()> {
+    let own: &Path = &shell::cargo_bin().join("cargo-deny");
+    let there = live::which("cargo-deny").unwrap_or_else(|| own.to_owned());
+    if Command::new(there).arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    shell::run(&mut shell::cargo(DENY_INSTALL)).context("installing cargo-deny")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_counts_failed_gates() {
+        let sum = sum("12 passed, 0 failed, 3 skipped").expect("it is a closing line");
+        assert_eq!(closing_line(sum, 1), "12 passed, 1 failed, 3 skipped");
+        assert_eq!(super::sum("error: could not compile"), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! `setup`: finds out what building, demo and tests need, installs what is missing, and says why.
+//!
+//! Kernel programs are built in one of two ways, and what is there is preferred:
+//! a rustup nightly with `rust-src` and `bpf-linker`; or Debian's own newer compiler with its sources,
+//! and a `bpf-linker` built against the same LLVM.  The agent's build script uses what it finds.
+//!
+//! *Not here*: where packages come from. That is apt's and cargo's own configuration.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+use cprvagt_tests::live;
+use nix::unistd::geteuid;
+
+use crate::refusal::{MISSING, refuse};
+use crate::shell;
+
+/// A program that demo and tests run, the Debian package it comes in, and why.
+const PROGRAMS: [(&str, &str, &str); 6] = [
+    ("ip", "iproute2", "makes the lab network"),
+    ("unshare", "util-linux", "gives each leaking program its own view of /etc/hosts"),
+    ("curl", "curl", "leaking program"),
+    ("openssl", "openssl", "leaking program"),
+    ("/usr/bin/python3", "python3", "leaking program"),
+    ("node", "nodejs", "leaking program"),
+];
+
+/// Debian's way to build kernel programs: compiler, its sources, and what bpf-linker links against.
+const COMPILER: [&str; 9] = [
+    "rustc-web",
+    "rust-web-src",
+    "cargo-web",
+    "libstd-rust-web-dev",
+    "llvm-22-dev",
+    "libpolly-22-dev",
+    "zlib1g-dev",
+    "libzstd-dev",
+    "libxml2-dev",
+];
+
+const LINKER_INSTALL: &str =
+    "install bpf-linker --locked --version 0.13.0 --no-default-features --features llvm-22";
+const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
+
+const NIGHTLY_WAY: &str = "rustup toolchain install nightly --component rust-src, \
+    and a bpf-linker on PATH whose LLVM is at least nightly's";
+
+/// Makes sure that everything is there.
+///
+/// # Errors
+/// With exit code 4 when something is missing that cannot be installed.
+pub fn run() -> Result<()> {
+    let mut packages = missing_programs();
+    let kernel = kernel_way();
+    if kernel == Way::None {
+        packages.extend(missing_compiler()?);
+    }
+    install(&packages)?;
+    if kernel == Way::None && linker().is_none() {
+        install_linker()?;
+    }
+    Ok(())
+}
+
+/// How kernel programs can be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A rustup nightly with `rust-src`, and bpf-linker.
+    Nightly,
+    /// Debian's packages, and bpf-linker.
+    Debian,
+    /// Not yet.
+    None,
+}
+
+fn kernel_way() -> Way {
+    match linker() {
+        Some(_) if nightly_with_sources() => Way::Nightly,
+        Some(_) if not_installed(&COMPILER[..4]).is_empty() => Way::Debian,
+        _ => Way::None,
+    }
+}
+
+fn linker() -> Option<PathBuf> {
+    live::which("bpf-linker")
+        .or_else(|| Some(shell::cargo_bin().join("bpf-linker")).filter(|file| file.is_file()))
+}
+
+/// Looks for the sources where rustup puts them: asking rustup takes longer than all else here.
+fn nightly_with_sources() -> bool {
+    let home = |name| std::env::var_os(name).map(PathBuf::from);
+    let Some(rustup) = home("RUSTUP_HOME").or_else(|| Some(home("HOME")?.join(".rustup"))) else {
+        return false;
+    };
+    let Ok(toolchains) = rustup.join("toolchains").read_dir() else { return false };
+    toolchains.flatten().any(|toolchain| {
+        let nightly = toolchain.file_name().to_string_lossy().starts_with("nightly-");
+        nightly && toolchain.path().join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
+    })
+}
+
+fn missing_programs() -> Vec<&'static str> {
+    let missing = PROGRAMS.into_iter().filter(|(program, _, _)| live::which(program).is_none());
+    missing
+        .map(|(program, package, why)| {
+            eprintln!("setup: {program} is missing ({why}): package {package}");
+            package
+        })
+        .collect()
+}
+
+/// The compiler packages that are not installed.
+fn missing_compiler() -> Result<Vec<&'static str>> {
+    let missing = not_installed(&COMPILER);
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    if !is_debian() {
+        return refuse(
+            MISSING,
+            format!("setup: building kernel programs needs {NIGHTLY_WAY}; install these by hand"),
+        );
+    }
+    eprintln!("setup: building kernel programs needs {}", missing.join(" "));
+    Ok(missing)
+}
+
+fn not_installed(packages: &[&'static str]) -> Vec<&'static str> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["-W", "-f=${db:Status-Status} ${Package}\n"]).args(packages).stderr(Stdio::null());
+    let listed =
+        query.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let installed = |package: &&str| listed.lines().any(|line| line == format!("installed {package}"));
+    packages.iter().copied().filter(|package| !installed(package)).collect()
+}
+
+fn install(packages: &[&'static str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !is_debian() {
+        return refuse(
+            MISSING,
+            format!("setup: this is no Debian or Ubuntu; install by hand what these are: {list}"),
+        );
+    }
+    if !geteuid().is_root() {
+        return refuse(MISSING, format!("setup: installing needs root; run as root: apt-get install {list}"));
+    }
+    shell::run(apt_get().arg("update"))?;
+    let unknown: Vec<&str> = packages.iter().copied().filter(|package| !is_known(package)).collect();
+    if !unknown.is_empty() {
+        let unknown = unknown.join(" ");
+        return refuse(
+            MISSING,
+            format!("setup: this release has no {unknown}. The other way: {NIGHTLY_WAY}"),
+        );
+    }
+    shell::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// Whether apt can install it.
+fn is_known(package: &str) -> bool {
+    let output = Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C").output();
+    output.is_ok_and(|output| {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().any(|line| line.trim().starts_with("Candidate:") && !line.contains("(none)"))
+    })
+}
+
+fn install_linker() -> Result<()> {
+    eprintln!("setup: kernel programs are linked by bpf-linker, built here against {LLVM_PREFIX}");
+    let mut cargo = shell::cargo(LINKER_INSTALL);
+    shell::run(cargo.env("LLVM_PREFIX", LLVM_PREFIX)).context("installing bpf-linker")
+}
+
+fn is_debian() -> bool {
+    Path::new("/etc/debian_version").exists()
+}
