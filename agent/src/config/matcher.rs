@@ -26,6 +26,7 @@ impl Pattern {
     }
 
     /// As written.
+    #[cfg(test)]
     pub fn as_str(&self) -> &str {
         &self.text
     }

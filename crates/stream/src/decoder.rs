@@ -87,12 +87,19 @@ impl Decoder {
     pub fn quiet(&mut self, out: &mut Sink<'_>) {
         match &mut self.state {
             // Before its kind is known, an opening is letters and line ends only.
-            State::Opening { opening, .. }
+            State::Opening { opening, otherwise }
                 if opening.kind().is_some() && opening.buf.len() > opening.shown =>
             {
                 opening.shown = opening.buf.len();
-                let place = show_values(opening, self.at, self.message, out);
-                show_head(opening, self.at, &place, 0, out);
+                match otherwise {
+                    Otherwise::Body(body) if !opening.first_line_seen => {
+                        show_head(opening, self.at, &body.place, 0, out);
+                    }
+                    _ => {
+                        let place = show_values(opening, self.at, self.message, out);
+                        show_head(opening, self.at, &place, 0, out);
+                    }
+                }
             }
             State::Datagrams | State::Opening { .. } => {}
             State::Body(body) => body.settle(self.at, out),
@@ -236,8 +243,8 @@ impl Decoder {
             show_values(&opening, self.at, self.message, out);
         }
         self.state = match otherwise {
-            Otherwise::Body(body) => State::Body(body),
-            Otherwise::Raw => {
+            Otherwise::Body(body) if !opening.first_line_seen => State::Body(body),
+            _ => {
                 let (content, place) = (Box::new(Content::raw()), Place::raw(self.message));
                 State::Raw { content, place, after_pause: false }
             }

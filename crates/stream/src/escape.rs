@@ -129,7 +129,7 @@ mod tests {
             ("%32%35", false, Some(b"25")),
             ("%E2%80%90", false, Some("\u{2010}".as_bytes())),
             ("100%", false, None),
-            ("%zz%4", true, None),
+            ("%zz%z4%4z%4", true, None),
             ("%4%41", false, Some(b"%4A")),
             ("%2e%2E%", false, Some(b"..%")),
             ("%252D", false, Some(b"%2D")),

@@ -164,7 +164,9 @@ fn values_come_before_the_bytes_they_stand_in() {
 
 #[test]
 fn message_path_host_and_source() {
-    let stream = wire("GET /1 HTTP/1.1|Host: a||POST /2?q=r HTTP/1.1|Host: b|Content-Length: 2||ok");
+    let stream = wire(
+        "GET /1 HTTP/1.1|Cookie: a=b;  c = d|Host: a||POST /2?q=r HTTP/1.1|Host: b|Content-Length: 2||ok",
+    );
     for window in decode(&stream, &[]) {
         let expected = [("/1", "a"), ("/2", "b")][window.message as usize];
         assert_eq!((window.path.as_deref(), window.host.as_deref()), (Some(expected.0), Some(expected.1)));
@@ -234,6 +236,17 @@ fn a_gap_in_a_body_of_known_length_leads_to_the_next_message() {
     let body = seen.iter().find(|window| window.part == Part::Body && !hits(&[(*window).clone()]).is_empty());
     let start = head.len() as u64 + 7 + 73;
     assert_eq!(body.map(|window| window.source.clone()), Some(start..start + 20), "gaps count in offsets");
+}
+
+#[test]
+fn raw_streams_are_messages_of_64_kib() {
+    let push = |len: usize| Step::Push(b"some text and ".repeat(len / 14));
+    let seen = run(Decoder::stream(), &[push(200_000), Step::Gap(5), push(20), Step::Finish]);
+    for window in &seen {
+        let expected = if window.source.start < 200_000 - 14 { window.source.start / 65_536 } else { 4 };
+        assert_eq!(window.message, expected, "{:?}", window.source);
+    }
+    assert_eq!(seen.last().map(|window| window.message), Some(4));
 }
 
 #[test]

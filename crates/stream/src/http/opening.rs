@@ -19,7 +19,8 @@ pub(crate) struct Opening {
     line: usize,
     searched: usize,
     kind: Option<Kind>,
-    first_line_seen: bool,
+    /// A first line of HTTP was seen: from here on this is a message of its own, readable or not.
+    pub(crate) first_line_seen: bool,
     /// Bytes shown at a pause.
     pub(crate) shown: usize,
 }

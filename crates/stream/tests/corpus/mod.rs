@@ -31,6 +31,9 @@ const STREAMS: &[(&str, &str)] = &[
     ("chunked text", "POST /c HTTP/1.1|Transfer-Encoding: chunked||5|cpr: |5|25124|5|89996|0||"),
     ("chunked broken", "POST /c HTTP/1.1|Transfer-Encoding: chunked||5|abcdeXX#|GET / HTTP/1.1||"),
     ("chunked unfinished", "POST /c HTTP/1.1|Transfer-Encoding: chunked||ff|cpr #"),
+    ("chunked, cut in a size", "POST / HTTP/1.1|Transfer-Encoding: chunked||5|abcde|1"),
+    ("chunked, cut in a trailer", "POST / HTTP/1.1|Transfer-Encoding: chunked||0|X: #"),
+    ("body like a broken head", "HTTP/1.1 200 OK|Content-Length: 70||HTTP/1.1 200 OK|a\u{0}b|# and more"),
     ("unfinished head", "GET /a?cpr=# HTTP/1.1|Host: h|X-Cpr: 251248-9996"),
     ("unfinished body", "POST / HTTP/1.1|Content-Length: 1000||{\"a\":{\"cpr\":\"#\",\"b\":\"251248-9996"),
     (

@@ -158,6 +158,7 @@ pub fn leaks(seen: &[Seen]) -> Vec<(u64, Part, Option<String>, String)> {
 pub fn check_promises(stream: &[u8], seen: &[Seen]) {
     let counted: u64 = seen.iter().map(|window| window.counted).sum();
     assert_eq!(counted, stream.len() as u64, "every byte is counted once");
+    assert!(seen.is_sorted_by_key(|window| window.message), "messages do not go back");
     let mut shown = vec![false; stream.len()];
     for window in seen {
         assert!(window.owned.end <= window.bytes.len() && window.owned.start < window.owned.end);
