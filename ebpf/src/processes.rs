@@ -1,6 +1,10 @@
-//! Processes that become another program or end.
+//! Processes that become another program or end, and the current one's name.
 
-use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_comm},
+    macros::raw_tracepoint,
+    programs::RawTracePointContext,
+};
 use cprvagt_abi::{ProcessExec, ProcessExit};
 
 use crate::{maps::LAST_CALLS, ring};
@@ -29,4 +33,14 @@ pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
         });
     }
     0
+}
+
+/// The current task's command name.
+#[inline(always)]
+pub fn current_comm() -> [u8; 16] {
+    let mut words = [0u64; 2];
+    // SAFETY: the helper fills the 16 bytes of our own stack that it is told of.
+    unsafe { bpf_get_current_comm(words.as_mut_ptr().cast(), 16) };
+    // SAFETY: the same 16 bytes.
+    unsafe { core::mem::transmute(words) }
 }

@@ -10,7 +10,7 @@ use aya_ebpf::{
         BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB,
     },
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
         generated::{bpf_get_current_cgroup_id, bpf_get_socket_cookie},
     },
     macros::{cgroup_sock_addr, sock_ops},
@@ -18,7 +18,7 @@ use aya_ebpf::{
 };
 use cprvagt_abi::{Owner, Role};
 
-use crate::{flows, maps::OWNERS};
+use crate::{flows, maps::OWNERS, processes::current_comm};
 
 /// Let the call go on: the only answer these programs ever give.
 const PROCEED: i32 = 1;
@@ -89,7 +89,7 @@ fn note_owner(ctx: &SockAddrContext) -> i32 {
         uid: bpf_get_current_uid_gid() as u32,
         // SAFETY: a helper without arguments.
         cgroup_id: unsafe { bpf_get_current_cgroup_id() },
-        comm: bpf_get_current_comm().unwrap_or([0; 16]),
+        comm: current_comm(),
         role: Role::Client as u32,
         pad: 0,
     };

@@ -43,8 +43,8 @@ pub fn notice(ctx: &SkBuffContext, key: &FlowKey, flow: &mut Flow, fresh: &Fresh
     if flow.kind == Kind::Tls as u32 || flow.kind == Kind::TlsCopied as u32 {
         return;
     }
-    let mut head = [0u8; 6];
-    let hello = fresh.len > RANDOM_AT && load(ctx, fresh.at, &mut head) && is_hello(&head, CLIENT_HELLO);
+    let head = if fresh.len > RANDOM_AT { load_bytes::<6>(ctx, fresh.at) } else { None }.unwrap_or(NO_BYTES);
+    let hello = is_hello(&head, CLIENT_HELLO);
     if hello || (flow.kind == Kind::New as u32 && begins_amid_records(ctx, fresh, &head)) {
         flow.kind = Kind::Tls as u32;
         flow.header_seq = fresh.seq;
@@ -58,14 +58,14 @@ pub fn notice(ctx: &SkBuffContext, key: &FlowKey, flow: &mut Flow, fresh: &Fresh
 }
 
 #[inline(always)]
-fn is_hello(head: &[u8; 6], message: u8) -> bool {
+fn is_hello(head: &[u8; 8], message: u8) -> bool {
     head[0] == HANDSHAKE && head[1] == 3 && head[2] <= 4 && head[5] == message
 }
 
 /// Whether a flow that is older than the agent begins on a record header: two chained ones, since one
 /// may be chance.
 #[inline(always)]
-fn begins_amid_records(ctx: &SkBuffContext, fresh: &Fresh, first: &[u8; 6]) -> bool {
+fn begins_amid_records(ctx: &SkBuffContext, fresh: &Fresh, first: &[u8; 8]) -> bool {
     if !is_header(first[0], first[1], first[2]) {
         return false;
     }
@@ -77,9 +77,8 @@ fn begins_amid_records(ctx: &SkBuffContext, fresh: &Fresh, first: &[u8; 6]) -> b
     if end + HEADER_LEN > fresh.len {
         return end == fresh.len;
     }
-    let mut second = [0u8; 6];
-    let loaded = load(ctx, fresh.at + end, &mut second[..5]);
-    loaded && is_header(second[0], second[1], second[2])
+    let second = load_bytes::<5>(ctx, fresh.at + end).unwrap_or(NO_BYTES);
+    is_header(second[0], second[1], second[2])
 }
 
 #[inline(always)]
@@ -95,7 +94,7 @@ fn bind(ctx: &SkBuffContext, key: &FlowKey, flow: &mut Flow, fresh: &Fresh) {
         return;
     }
     let mut random = [0u64; 4];
-    if !load(ctx, fresh.at + RANDOM_AT, &mut random) {
+    if !load(ctx, fresh.at + RANDOM_AT, &mut random, 32) {
         counters::add(Counter::HelloShort, 1);
         return;
     }
@@ -184,8 +183,8 @@ pub fn notice_answer(ctx: &SkBuffContext, flow: &mut Flow, packet: &Packet) {
     {
         return;
     }
-    let mut head = [0u8; 6];
-    if packet.len <= RANDOM_AT || !load(ctx, packet.payload, &mut head) || !is_hello(&head, SERVER_HELLO) {
+    let head = load_bytes::<6>(ctx, packet.payload).unwrap_or(NO_BYTES);
+    if packet.len <= RANDOM_AT || !is_hello(&head, SERVER_HELLO) {
         return;
     }
     let len = if packet.len > ANSWER_MAX as u32 { ANSWER_MAX as u32 } else { packet.len };
@@ -223,9 +222,8 @@ pub fn follow(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) -> Option<Fre
         if next >= fresh.len || fresh.len - next < HEADER_LEN {
             break;
         }
-        let mut header = [0u8; 8];
-        let loaded = load(ctx, fresh.at + next, &mut header[..5]);
-        let Some((content, length)) = parse(&header).filter(|_| loaded) else {
+        let header = load_bytes::<5>(ctx, fresh.at + next).unwrap_or(NO_BYTES);
+        let Some((content, length)) = parse(&header) else {
             return Some(hand_over(flow, fresh, next));
         };
         tell(flow, fresh.seq.wrapping_add(next), content, length);
@@ -266,11 +264,10 @@ fn join_header(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh, at: u32) -> 
         if slot < flow.header_len {
             continue;
         }
-        let mut byte = [0u8; 1];
-        if from >= fresh.len || !load(ctx, fresh.at + from, &mut byte) {
+        if from >= fresh.len {
             return false;
         }
-        flow.header[slot as usize] = byte[0];
+        flow.header[slot as usize] = load_bytes::<1>(ctx, fresh.at + from).unwrap_or(NO_BYTES)[0];
         flow.header_len = slot + 1;
         from += 1;
     }
@@ -297,10 +294,20 @@ fn tell(flow: &mut Flow, seq: u32, content: u32, length: u32) {
     }
 }
 
-/// Copies a fixed number of bytes; false when the packet has fewer.
+/// What stands for bytes that could not be read: no content type is zero.
+const NO_BYTES: [u8; 8] = [0; 8];
+
+/// The first `LEN` bytes at an offset, zeros behind them. One word, because the compiler turns byte arrays
+/// into loops that cost the verifier dear.
 #[inline(always)]
-fn load<T: ?Sized>(ctx: &SkBuffContext, offset: u32, to: &mut T) -> bool {
-    let len = size_of_val(to) as u32;
-    // SAFETY: `to` is `len` bytes of our own stack; the helper checks the range of the packet.
+fn load_bytes<const LEN: usize>(ctx: &SkBuffContext, offset: u32) -> Option<[u8; 8]> {
+    let mut word = 0u64;
+    load(ctx, offset, &mut word, LEN as u32).then(|| word.to_ne_bytes())
+}
+
+/// Copies `len` bytes; false when the packet has fewer.
+#[inline(always)]
+fn load<T>(ctx: &SkBuffContext, offset: u32, to: &mut T, len: u32) -> bool {
+    // SAFETY: callers pass at most the size of `to`; the helper checks the range of the packet.
     unsafe { bpf_skb_load_bytes(ctx.as_ptr(), offset, core::ptr::from_mut(to).cast(), len) == 0 }
 }

@@ -11,8 +11,11 @@
 use aya_ebpf::{
     EbpfContext,
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_probe_read_user,
-        generated::{bpf_get_attach_cookie, bpf_get_current_cgroup_id, bpf_probe_read_user as read_user_raw},
+        bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_probe_read_user,
+        generated::{
+            bpf_copy_from_user, bpf_get_attach_cookie, bpf_get_current_cgroup_id,
+            bpf_probe_read_user as read_user_raw,
+        },
     },
     macros::uprobe,
     programs::ProbeContext,
@@ -26,6 +29,7 @@ use crate::{
     counters::{self, Skip},
     flows,
     maps::{Bound, LAST_CALLS, LastCall, RANDOMS, is_own},
+    processes::current_comm,
     ring::{self, Put},
 };
 
@@ -33,10 +37,39 @@ use crate::{
 const CHUNKS_MAX: u32 = 512;
 
 /// `SSL_write` and `SSL_write_ex`: session, buffer, length.
-#[uprobe]
+///
+/// May fault pages in: a program that writes from a file it has mapped has none of them resident. Needs
+/// kernel 6.0; where that is refused, [`tls_write_now`] takes its place.
+#[uprobe(sleepable)]
 pub fn tls_write(ctx: ProbeContext) -> u32 {
-    counters::settle(capture(&ctx));
+    counters::settle(capture(&ctx, fault_in));
     0
+}
+
+/// The same, reading only what is resident.
+#[uprobe]
+pub fn tls_write_now(ctx: ProbeContext) -> u32 {
+    counters::settle(capture(&ctx, read_resident));
+    0
+}
+
+/// A way to copy `len` bytes of the process's memory to `room`; false when they could not be read.
+/// Callers pass a `len` that the verifier knows to fit the room.
+trait Read: Fn(*mut u8, u64, u32) -> bool + Copy {}
+impl<F: Fn(*mut u8, u64, u32) -> bool + Copy> Read for F {}
+
+/// Tries without sleeping first: a reserved record holds up those behind it.
+#[inline(always)]
+fn fault_in(room: *mut u8, from: u64, len: u32) -> bool {
+    // SAFETY: the caller's room has `len` bytes; the helper checks the address.
+    let copy = || unsafe { bpf_copy_from_user(room.cast(), len, from as *const core::ffi::c_void) == 0 };
+    read_resident(room, from, len) || copy()
+}
+
+#[inline(always)]
+fn read_resident(room: *mut u8, from: u64, len: u32) -> bool {
+    // SAFETY: as above.
+    unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
 }
 
 /// What a call hands over.
@@ -48,7 +81,7 @@ struct Call {
 }
 
 #[inline(always)]
-fn capture(ctx: &ProbeContext) -> Result<(), Skip> {
+fn capture(ctx: &ProbeContext, read: impl Read) -> Result<(), Skip> {
     let call = read_call(ctx)?;
     let task = bpf_get_current_pid_tgid();
     if is_own((task >> 32) as u32) {
@@ -65,9 +98,9 @@ fn capture(ctx: &ProbeContext) -> Result<(), Skip> {
     };
     let write = flows::new_id();
     if call.length <= INLINE_MAX {
-        put_small(&call, write, flow, &random);
+        put_small(&call, write, flow, &random, read);
     } else {
-        put_large(&call, write, flow, &random);
+        put_large(&call, write, flow, &random, read);
     }
     counters::add(Counter::TlsWriteCaptured, 1);
     Ok(())
@@ -161,15 +194,15 @@ fn accept(bound: &Bound) -> Result<u64, Skip> {
 }
 
 #[inline(always)]
-fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
+fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl Read) {
     let len = call.length as u32;
     let fits = ring::has_room_for_payload(call.length);
     let put = match ring::class_of(len) {
         _ if !fits => Put::Full,
-        0 => put_inline::<{ CHUNK_CLASSES[0] }>(call, write, flow, random, len),
-        1 => put_inline::<{ CHUNK_CLASSES[1] }>(call, write, flow, random, len),
-        2 => put_inline::<{ CHUNK_CLASSES[2] }>(call, write, flow, random, len),
-        _ => put_inline::<{ CHUNK_CLASSES[3] }>(call, write, flow, random, len),
+        0 => put_inline::<{ CHUNK_CLASSES[0] }>(call, write, flow, random, len, read),
+        1 => put_inline::<{ CHUNK_CLASSES[1] }>(call, write, flow, random, len, read),
+        2 => put_inline::<{ CHUNK_CLASSES[2] }>(call, write, flow, random, len, read),
+        _ => put_inline::<{ CHUNK_CLASSES[3] }>(call, write, flow, random, len, read),
     };
     match put {
         Put::Done => {}
@@ -187,19 +220,26 @@ fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
 }
 
 #[inline(always)]
-fn put_inline<const ROOM: usize>(call: &Call, write: u64, flow: u64, random: &[u64; 4], len: u32) -> Put {
+fn put_inline<const ROOM: usize>(
+    call: &Call,
+    write: u64,
+    flow: u64,
+    random: &[u64; 4],
+    len: u32,
+    read: impl Read,
+) -> Put {
     ring::put_filled::<ring::Chunk<TlsWrite, ROOM>>(|inline| {
         // SAFETY: reserved ring space of this type; the record is written whole, of the payload `len`
         // bytes.
         unsafe {
             fill_head(&raw mut (*inline).record, call, write, flow, random, len);
-            read_user::<ROOM>((&raw mut (*inline).payload).cast(), call.buffer, len)
+            read_user::<ROOM>((&raw mut (*inline).payload).cast(), call.buffer, len, read)
         }
     })
 }
 
 #[inline(always)]
-fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
+fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl Read) {
     if !put_head(call, write, flow, random) {
         counters::add(Counter::TlsLostBytes, call.length);
         return;
@@ -211,13 +251,13 @@ fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
         if call.length - offset <= CHUNK_MAX as u64 {
             break;
         }
-        let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32);
+        let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32, read);
         missing.note(put, CHUNK_MAX as u64);
         offset += CHUNK_MAX as u64;
     }
     let left = call.length - offset;
     if left <= CHUNK_MAX as u64 {
-        let put = put_rest(call, write, offset, left as u32);
+        let put = put_rest(call, write, offset, left as u32, read);
         missing.note(put, left);
         offset += left;
     }
@@ -247,22 +287,22 @@ impl Missing {
 }
 
 #[inline(always)]
-fn put_rest(call: &Call, write: u64, offset: u64, left: u32) -> Put {
+fn put_rest(call: &Call, write: u64, offset: u64, left: u32, read: impl Read) -> Put {
     match ring::class_of(left) {
-        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(call, write, offset, left),
-        3 => put_data::<{ CHUNK_CLASSES[3] }>(call, write, offset, left),
-        _ => put_data::<{ CHUNK_CLASSES[4] }>(call, write, offset, left),
+        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(call, write, offset, left, read),
+        3 => put_data::<{ CHUNK_CLASSES[3] }>(call, write, offset, left, read),
+        _ => put_data::<{ CHUNK_CLASSES[4] }>(call, write, offset, left, read),
     }
 }
 
 #[inline(always)]
-fn put_data<const ROOM: usize>(call: &Call, write: u64, offset: u64, len: u32) -> Put {
+fn put_data<const ROOM: usize>(call: &Call, write: u64, offset: u64, len: u32, read: impl Read) -> Put {
     if !ring::has_room_for_payload(u64::from(len)) {
         return Put::Full;
     }
     let record = TlsData { head: ring::head(TlsData::TAG, len), write, offset };
     let from = call.buffer + offset;
-    ring::put_with::<_, ROOM>(record, |room| read_user::<ROOM>(room, from, len))
+    ring::put_with::<_, ROOM>(record, |room| read_user::<ROOM>(room, from, len, read))
 }
 
 #[inline(always)]
@@ -300,7 +340,7 @@ unsafe fn fill_head(
         (*record).tid = task as u32;
         (*record).function = Site::function_of(call.cookie);
         (*record).uid = bpf_get_current_uid_gid() as u32;
-        (&raw mut (*record).comm).write(bpf_get_current_comm().unwrap_or([0; 16]));
+        (&raw mut (*record).comm).write(current_comm());
         (*record).cgroup_id = bpf_get_current_cgroup_id();
     }
 }
@@ -322,8 +362,7 @@ fn put_end(write: u64, lost_bytes: u64, skipped_bytes: u64) {
 
 /// Copies `len` bytes of the process's memory into a room of `ROOM` bytes.
 #[inline(always)]
-fn read_user<const ROOM: usize>(room: *mut u8, from: u64, len: u32) -> bool {
+fn read_user<const ROOM: usize>(room: *mut u8, from: u64, len: u32, read: impl Read) -> bool {
     let len = ring::bounded(len, ROOM as u32);
-    // SAFETY: the room has `ROOM` bytes and `len` is at most that; the helper checks the address.
-    unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
+    len > 0 && read(room, from, len)
 }

@@ -9,6 +9,7 @@
 use aya_ebpf::{
     EbpfContext, helpers::generated::bpf_skb_load_bytes, macros::cgroup_skb, programs::SkBuffContext,
 };
+use aya_log_ebpf::warn;
 use cprvagt_abi::{CHUNK_CLASSES, CHUNK_MAX, Counter, Flow, FlowKey, Kind, Role, Verdict, WireData};
 
 use crate::{
@@ -28,7 +29,11 @@ const PASS: i32 = 1;
 /// Every packet that leaves.
 #[cgroup_skb]
 pub fn wire_egress(ctx: SkBuffContext) -> i32 {
-    counters::settle(egress(&ctx));
+    let outcome = egress(&ctx);
+    if outcome == Err(Counter::FlowTableFull) {
+        warn!(&ctx, "the flow table refused a flow: its bytes are not accounted for");
+    }
+    counters::settle(outcome);
     PASS
 }
 
@@ -53,8 +58,8 @@ pub struct Fresh {
 fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
     let packet = Packet::read(ctx)?;
     let ends = Ends {
-        remote: &packet.destination,
-        local: &packet.source,
+        remote: &packet.destination.0,
+        local: &packet.source.0,
         remote_port: packet.destination_port,
         local_port: packet.source_port,
     };
@@ -205,10 +210,11 @@ fn notice_quic(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) {
         return;
     }
     flow.kind = Kind::Plain as u32;
-    let mut first = [0u8; 5];
+    let mut word = 0u64;
     let enough = fresh.len >= INITIAL_MIN;
-    // SAFETY: five bytes of our own stack.
-    if enough && unsafe { bpf_skb_load_bytes(ctx.as_ptr(), fresh.at, first.as_mut_ptr().cast(), 5) } == 0 {
+    // SAFETY: five of the eight bytes of our own stack.
+    if enough && unsafe { bpf_skb_load_bytes(ctx.as_ptr(), fresh.at, (&raw mut word).cast(), 5) } == 0 {
+        let first = word.to_ne_bytes();
         let version = u32::from_be_bytes([first[1], first[2], first[3], first[4]]);
         if first[0] & 0xc0 == 0xc0 && (version == 1 || version == 0x6b33_43cf) {
             flow.kind = Kind::Quic as u32;
@@ -220,8 +226,8 @@ fn notice_quic(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) {
 fn ingress(ctx: &SkBuffContext) -> Result<(), Skip> {
     let packet = Packet::read(ctx)?;
     let ends = Ends {
-        remote: &packet.source,
-        local: &packet.destination,
+        remote: &packet.source.0,
+        local: &packet.destination.0,
         remote_port: packet.source_port,
         local_port: packet.destination_port,
     };

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
@@ -44,6 +46,24 @@ impl Authority {
         &self.file
     }
 
+    /// Writes a certificate for `host` and its key into `scratch`, for servers that read PEM files.
+    ///
+    /// # Errors
+    /// When `host` is not a DNS name, or a file cannot be written.
+    pub fn files(&self, scratch: &Scratch, host: &str) -> Result<[PathBuf; 2]> {
+        let (certificate, key) = self.issue(host)?;
+        let certificate = scratch.write(&format!("{host}.crt.pem"), certificate.pem())?;
+        Ok([certificate, scratch.write(&format!("{host}.key.pem"), key.serialize_pem())?])
+    }
+
+    fn issue(&self, host: &str) -> Result<(Certificate, KeyPair)> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, host);
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok((certificate, key))
+    }
+
     /// A server set-up for `host` that speaks HTTP/1.1 over the given versions of TLS.
     ///
     /// # Errors
@@ -53,10 +73,7 @@ impl Authority {
         host: &str,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Arc<ServerConfig>> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![host.to_owned()])?;
-        params.distinguished_name.push(DnType::CommonName, host);
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let (certificate, key) = self.issue(host)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
         let private: PrivateKeyDer<'static> = PrivatePkcs8KeyDer::from(key.serialize_der()).into();

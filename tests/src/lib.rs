@@ -14,12 +14,16 @@ pub mod http;
 pub mod lab;
 pub mod live;
 pub mod network;
+pub mod payload;
 pub mod plaintext;
 pub mod program;
 pub mod pseudonym;
 pub mod scratch;
 pub mod server;
+pub mod trial;
+pub mod writes;
 
 pub use agent::Agent;
 pub use lab::Lab;
 pub use program::{Job, Program};
+pub use trial::{Expected, Seen, Trial};

@@ -73,6 +73,29 @@ impl Network {
         address(self.slot, family, FIRST_RECIPIENT + index)
     }
 
+    /// Prefixes that together are every address outside this lab: an agent that allows them sees the lab's
+    /// traffic alone, whatever else this machine sends.
+    #[must_use]
+    pub fn outside(&self) -> Vec<String> {
+        let v4 = (0..24).map(|bit| self.sibling(Family::V4, bit));
+        v4.chain((0..64).map(|bit| self.sibling(Family::V6, bit))).collect()
+    }
+
+    /// The prefix that differs from this lab's first in `bit`.
+    fn sibling(&self, family: Family, bit: u32) -> String {
+        let length = bit + 1;
+        match self.host_address(family) {
+            IpAddr::V4(own) => {
+                let address = (own.to_bits() ^ (1 << (31 - bit))) & (u32::MAX << (32 - length));
+                format!("{}/{length}", Ipv4Addr::from_bits(address))
+            }
+            IpAddr::V6(own) => {
+                let address = (own.to_bits() ^ (1 << (127 - bit))) & (u128::MAX << (128 - length));
+                format!("{}/{length}", Ipv6Addr::from_bits(address))
+            }
+        }
+    }
+
     /// The host's end of the pair.
     #[must_use]
     pub fn host_link(&self) -> &str {

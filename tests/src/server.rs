@@ -32,6 +32,8 @@ pub struct Received {
     pub requests: Vec<Request>,
     /// Bytes of the TCP stream or of UDP payloads, by peer.
     pub wire_bytes_by_peer: BTreeMap<SocketAddr, u64>,
+    /// Bytes that the application read, by peer: over TLS, the plaintext.
+    pub plain_bytes_by_peer: BTreeMap<SocketAddr, u64>,
     /// Content of sinks, by peer, where keeping was asked for.
     pub content_by_peer: BTreeMap<SocketAddr, Vec<u8>>,
     /// Connections and streams that did not end well, as text.
@@ -43,6 +45,12 @@ impl Received {
     #[must_use]
     pub fn wire_bytes(&self) -> u64 {
         self.wire_bytes_by_peer.values().sum()
+    }
+
+    /// All bytes that the application read.
+    #[must_use]
+    pub fn plain_bytes(&self) -> u64 {
+        self.plain_bytes_by_peer.values().sum()
     }
 }
 
@@ -225,6 +233,7 @@ fn connection(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> io::
 }
 
 fn speak(stream: &mut (impl Read + Write), peer: SocketAddr, shared: &Shared) -> io::Result<()> {
+    let stream = &mut Application { stream, peer, shared };
     if shared.speaks == Speaks::Http {
         return http::serve(stream, |request| shared.received().requests.push(request));
     }
@@ -236,6 +245,31 @@ fn speak(stream: &mut (impl Read + Write), peer: SocketAddr, shared: &Shared) ->
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Counts what the application reads.
+struct Application<'stream, S> {
+    stream: &'stream mut S,
+    peer: SocketAddr,
+    shared: &'stream Shared,
+}
+
+impl<S: Read> Read for Application<'_, S> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(out)?;
+        *self.shared.received().plain_bytes_by_peer.entry(self.peer).or_default() += count as u64;
+        Ok(count)
+    }
+}
+
+impl<S: Write> Write for Application<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -2,15 +2,12 @@
 
 use std::{fs::File, os::fd::AsRawFd as _};
 
-use aya::programs::{
-    UProbe,
-    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
-};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope};
 use cprvagt_abi::{Function, Site};
 
 use super::{
     error::{CaptureError, chain},
-    load::{Programs, TLS_PROGRAM},
+    load::Programs,
     site::{RandomPlace, probe_site, random_place, server_word},
     symbols::Symbols,
 };
@@ -84,7 +81,7 @@ impl TlsTap {
 
     /// Removes the probes.
     pub(super) fn detach(self, programs: &mut Programs) -> Result<(), CaptureError> {
-        let program = programs.program::<UProbe>(TLS_PROGRAM)?;
+        let program = programs.tls_program()?;
         for link in self.links {
             program.detach(link).map_err(|error| refused(&self.path, &error))?;
         }
@@ -102,11 +99,11 @@ fn attach_at(programs: &mut Programs, file: &File, path: &str, offset: u64, cook
     // By descriptor: the file that was read is the file that is probed, whatever its path means here.
     let target = format!("/proc/self/fd/{}", file.as_raw_fd());
     let point = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(offset), cookie: Some(cookie) };
-    let program = programs.program::<UProbe>(TLS_PROGRAM)?;
+    let program = programs.tls_program()?;
     program.attach(point, target, UProbeScope::AllProcesses).map_err(|error| refused(path, &error))
 }
 
 fn refused(path: &str, error: &dyn std::error::Error) -> CaptureError {
-    CaptureError::Attach { name: TLS_PROGRAM.to_owned(), target: path.to_owned(), reason: chain(error) }
+    CaptureError::Attach { name: "tls_write".to_owned(), target: path.to_owned(), reason: chain(error) }
 }
 

@@ -25,6 +25,8 @@ const SEEN_MAX: usize = 65_536;
 /// Where the loader finds libraries; those there are probed before a process maps them.
 const LIBRARY_FOLDERS: [&str; 6] =
     ["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64", "/usr/local/lib64"];
+/// Where programs are; those that carry a TLS library are probed before they are started.
+const PROGRAM_FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
 /// The probed files.
 #[derive(Default)]
@@ -40,7 +42,7 @@ impl Libraries {
         for mapping in mapped_files() {
             self.attach_mapping(programs, &mapping);
         }
-        for path in installed_libraries() {
+        for path in installed_libraries().into_iter().chain(installed_programs()) {
             if let Ok(file) = File::open(&path)
                 && let Some(key) = key_of(&file)
                 && self.is_new(key)
@@ -173,6 +175,15 @@ fn installed_libraries() -> Vec<PathBuf> {
         collect_libraries(folder, true, &mut found);
     }
     found
+}
+
+/// Programs large enough to carry a TLS library: the smallest static one has 300 KiB of it.
+fn installed_programs() -> impl Iterator<Item = PathBuf> {
+    const CARRIER_BYTES_MIN: u64 = 512 << 10;
+    let entries = PROGRAM_FOLDERS.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    entries.map(|entry| entry.path()).filter(|path| {
+        fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() >= CARRIER_BYTES_MIN)
+    })
 }
 
 fn collect_libraries(folder: &Path, descend: bool, found: &mut Vec<PathBuf>) {

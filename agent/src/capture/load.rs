@@ -9,6 +9,7 @@ use aya::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps, UProbe,
     },
 };
+use aya_log::EbpfLogger;
 use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey};
 
 use super::error::{CaptureError, chain};
@@ -18,8 +19,8 @@ use crate::doctor::find_cgroup2;
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cprvagt.bpf.o"));
 /// What `connect` and `sendmsg` programs are called.
 const SOCK_ADDR_PROGRAMS: [&str; 4] = ["sock_connect4", "sock_connect6", "sock_send4", "sock_send6"];
-/// The program behind every TLS probe.
-pub(super) const TLS_PROGRAM: &str = "tls_write";
+/// The program behind every TLS probe: the first may fault pages in, the second serves kernels before 6.0.
+const TLS_PROGRAMS: [&str; 2] = ["tls_write", "tls_write_now"];
 
 /// What the taps are told before they start.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ unsafe impl Pod for Rules {}
 pub(super) struct Programs {
     ebpf: Ebpf,
     cgroup: File,
+    logger: EbpfLogger<&'static dyn log::Log>,
+    tls_program: &'static str,
 }
 
 impl Programs {
@@ -67,8 +70,9 @@ impl Programs {
             .override_global("OWN_TGID", &own_tgid, true)
             .override_global("RING_BYTES", &ring_bytes, true)
             .map_max_entries("RING", options.ring_bytes);
-        let ebpf = loader.load(OBJECT).map_err(|error| load_error("(maps)", &error))?;
-        let mut programs = Self { ebpf, cgroup };
+        let mut ebpf = loader.load(OBJECT).map_err(|error| load_error("(maps)", &error))?;
+        let logger = EbpfLogger::init(&mut ebpf).map_err(CaptureError::map("AYA_LOGS"))?;
+        let mut programs = Self { ebpf, cgroup, logger, tls_program: TLS_PROGRAMS[0] };
         programs.write_allow(&options.allow)?;
         programs.load_all()?;
         Ok(programs)
@@ -82,11 +86,31 @@ impl Programs {
             self.program::<CgroupSockAddr>(name)?.load().map_err(|error| load_error(name, &error))?;
         }
         self.program::<SockOps>("flow_ops")?.load().map_err(|error| load_error("flow_ops", &error))?;
-        self.program::<UProbe>(TLS_PROGRAM)?.load().map_err(|error| load_error(TLS_PROGRAM, &error))?;
+        self.load_tls_program()?;
         for name in ["process_exec", "process_exit"] {
             self.program::<RawTracePoint>(name)?.load().map_err(|error| load_error(name, &error))?;
         }
         Ok(())
+    }
+
+    fn load_tls_program(&mut self) -> Result<(), CaptureError> {
+        let [sleepable, resident] = TLS_PROGRAMS;
+        let Err(error) = self.program::<UProbe>(sleepable)?.load() else {
+            return Ok(());
+        };
+        tracing::info!(reason = chain(&error), "this kernel reads only resident memory of TLS writes");
+        self.tls_program = resident;
+        self.program::<UProbe>(resident)?.load().map_err(|error| load_error(resident, &error))
+    }
+
+    /// The program behind every TLS probe.
+    pub(super) fn tls_program(&mut self) -> Result<&mut UProbe, CaptureError> {
+        self.program::<UProbe>(self.tls_program)
+    }
+
+    /// Passes on what the programs have to say for themselves.
+    pub(super) fn flush_logs(&mut self) {
+        self.logger.flush();
     }
 
     /// Attaches the socket tap and the process events.
@@ -126,7 +150,7 @@ impl Programs {
         for name in ["wire_egress", "wire_ingress"] {
             self.program::<CgroupSkb>(name)?.unload().map_err(|error| load_error(name, &error))?;
         }
-        self.program::<UProbe>(TLS_PROGRAM)?.unload().map_err(|error| load_error(TLS_PROGRAM, &error))?;
+        self.tls_program()?.unload().map_err(|error| load_error(TLS_PROGRAMS[0], &error))?;
         for name in SOCK_ADDR_PROGRAMS {
             self.program::<CgroupSockAddr>(name)?.unload().map_err(|error| load_error(name, &error))?;
         }

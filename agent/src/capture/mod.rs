@@ -99,6 +99,11 @@ impl Capture {
         self.libraries.remove(&mut self.programs, first, second);
     }
 
+    /// Passes on what the kernel programs log.
+    pub fn flush_logs(&mut self) {
+        self.programs.flush_logs();
+    }
+
     /// Reads this host's addresses again.
     ///
     /// # Errors

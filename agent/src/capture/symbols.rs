@@ -6,7 +6,7 @@
 use std::fs::File;
 
 use object::{
-    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, ReadCache,
+    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol, ReadCache,
     read::elf::ElfFile64,
 };
 
@@ -31,23 +31,18 @@ pub(super) struct Symbols {
 }
 
 impl Symbols {
-    /// Looks up `names` in the dynamic symbol table, then in the full one; `None` when the file is not
-    /// a 64-bit ELF file of this machine.
+    /// Looks up `names` in the dynamic symbol table, then, if none is there, in the full one; `None` when
+    /// the file is not a 64-bit ELF file.
+    ///
+    /// The full table of a large program takes a hundred times longer to read than the dynamic one, and a
+    /// program that was just started writes meanwhile.
     pub(super) fn read(file: &File, names: &[&'static str]) -> Option<Self> {
         let cache = ReadCache::new(file);
         let elf = ElfFile64::<object::Endianness, _>::parse(&cache).ok()?;
         let build_id = elf.build_id().ok().flatten().map(hex);
-        let mut functions = Vec::new();
-        for symbol in elf.dynamic_symbols().chain(elf.symbols()) {
-            let Ok(name) = symbol.name() else { continue };
-            let Some(wanted) = names.iter().find(|wanted| **wanted == name) else { continue };
-            let known = functions.iter().any(|(name, _)| name == wanted);
-            if symbol.is_undefined() || symbol.address() == 0 || known {
-                continue;
-            }
-            if let Some(function) = read_code(&elf, symbol.address(), symbol.size()) {
-                functions.push((*wanted, function));
-            }
+        let mut functions = collect(&elf, elf.dynamic_symbols(), names);
+        if functions.is_empty() {
+            functions = collect(&elf, elf.symbols(), names);
         }
         Some(Self { build_id, functions })
     }
@@ -58,7 +53,29 @@ impl Symbols {
     }
 }
 
-fn read_code<'a>(elf: &ElfFile64<'a, object::Endianness, &'a ReadCache<&'a File>>, address: u64, size: u64) -> Option<FunctionCode> {
+type Elf<'a> = ElfFile64<'a, object::Endianness, &'a ReadCache<&'a File>>;
+
+fn collect<'a, S: ObjectSymbol<'a>>(
+    elf: &Elf<'a>,
+    symbols: impl Iterator<Item = S>,
+    names: &[&'static str],
+) -> Vec<(&'static str, FunctionCode)> {
+    let mut functions: Vec<(&'static str, FunctionCode)> = Vec::new();
+    for symbol in symbols {
+        let Ok(name) = symbol.name() else { continue };
+        let Some(wanted) = names.iter().find(|wanted| **wanted == name) else { continue };
+        let known = functions.iter().any(|(name, _)| name == wanted);
+        if symbol.is_undefined() || symbol.address() == 0 || known {
+            continue;
+        }
+        if let Some(function) = read_code(elf, symbol.address(), symbol.size()) {
+            functions.push((*wanted, function));
+        }
+    }
+    functions
+}
+
+fn read_code<'a>(elf: &Elf<'a>, address: u64, size: u64) -> Option<FunctionCode> {
     let segment = elf.segments().find(|segment| {
         address >= segment.address() && address - segment.address() < segment.file_range().1
     })?;
