@@ -186,7 +186,8 @@ fn put_packet_bytes<const ROOM: usize>(
         seq: if tcp { fresh.seq.wrapping_add(offset) } else { 0 },
         offset: if tcp { 0 } else { offset },
         left: if tcp { 0 } else { fresh.len - offset - len },
-        pad: 0,
+        // SAFETY: the kernel hands the program a readable context.
+        segment: if tcp { 0 } else { unsafe { (*ctx.skb.skb).gso_size } },
     };
     ring::put_with::<_, ROOM>(record, |room| load_bounded::<ROOM>(ctx, fresh.at + offset, room, len))
 }

@@ -17,6 +17,9 @@ use crate::agent::wait_at_most;
 use crate::lab::Lab;
 use crate::live;
 
+/// The longest body that is written into curl's configuration; longer ones get a file.
+const CURL_LINE_MAX: usize = 64 << 10;
+
 /// One request to send.
 #[derive(Clone, Debug, Serialize)]
 pub struct Job {
@@ -248,8 +251,13 @@ fn curl(lab: &Lab, jobs: &[Job], file: &str) -> Result<Command> {
         for (name, value) in &job.headers {
             set("header", &format!("{name}: {value}"));
         }
-        if let Some(body) = &job.body {
-            set("data-raw", body);
+        match &job.body {
+            Some(body) if body.len() > CURL_LINE_MAX => {
+                let file = lab.scratch().write(&format!("{}.body", crate::scratch::unique_name()), body)?;
+                set("data-binary", &format!("@{}", file.display()));
+            }
+            Some(body) => set("data-raw", body),
+            None => {}
         }
         config.push_str("next\n");
     }

@@ -14,9 +14,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 const SETTLE: Duration = Duration::from_secs(20);
 /// Around a byte, a packet of 1,500, a ring chunk, a large GSO packet, and far beyond.
-const TCP_SIZES: [usize; 14] = [
-    1, 2, 17, 1447, 1448, 1449, 32_767, 32_768, 32_769, 65_159, 65_160, 65_161, 1 << 20, 4 << 20,
-];
+const TCP_SIZES: [usize; 14] =
+    [1, 2, 17, 1447, 1448, 1449, 32_767, 32_768, 32_769, 65_159, 65_160, 65_161, 1 << 20, 4 << 20];
 const UDP_SIZES: [usize; 11] = [1, 2, 17, 1447, 1448, 1449, 1473, 32_767, 32_768, 32_769, 60_000];
 /// A space and a named number.
 const NUMBER_BYTES: usize = 17;
@@ -33,8 +32,7 @@ impl Sinks {
         let mut lab = Lab::new().unwrap();
         let addresses =
             [Family::V4, Family::V6].map(|family| SocketAddr::new(lab.spare_address(family).unwrap(), 9000));
-        let tcp =
-            addresses.map(|address| Server::tcp(lab.network(), address, Speaks::Sink, None).unwrap());
+        let tcp = addresses.map(|address| Server::tcp(lab.network(), address, Speaks::Sink, None).unwrap());
         let udp = addresses.map(|address| Server::udp(lab.network(), address, Speaks::Sink).unwrap());
         Self { tcp, udp, lab }
     }
@@ -117,7 +115,8 @@ fn text_of_every_size_is_inspected_to_its_last_byte() {
     let expected: Vec<_> = planted.iter().map(|(citizen, to)| Expected::plain(citizen, *to)).collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     assert_eq!(sinks.counted(), sent, "the lab lost something");
-    let got = ["wire_bytes", "inspected_bytes", "protocol_bytes", "unexplained_bytes"].map(|it| seen.bytes(it));
+    let got =
+        ["wire_bytes", "inspected_bytes", "protocol_bytes", "unexplained_bytes"].map(|it| seen.bytes(it));
     assert_eq!(got, [sent.cast_signed(), sent.cast_signed(), 0, 0], "{:#}", seen.ledger);
     assert_eq!([&seen.ledger["lost"], &seen.ledger["blind"]], [&serde_json::json!([]); 2]);
     assert_eq!(seen.bytes("leaks") as usize, planted.len());
@@ -145,7 +144,8 @@ fn random_bytes_are_blind_and_counted() {
     let seen = trial.stop().unwrap();
     assert_eq!(seen.leaks.len(), 0, "random bytes made leaks");
     assert_eq!(sinks.counted(), opaque, "the lab lost something");
-    let got = ["wire_bytes", "inspected_bytes", "protocol_bytes", "unexplained_bytes"].map(|it| seen.bytes(it));
+    let got =
+        ["wire_bytes", "inspected_bytes", "protocol_bytes", "unexplained_bytes"].map(|it| seen.bytes(it));
     assert_eq!(got, [opaque.cast_signed(), 0, 0, 0], "{:#}", seen.ledger);
     assert_eq!(seen.unread("blind", "opaque"), opaque);
     assert_eq!(seen.ledger["lost"], serde_json::json!([]));

@@ -17,8 +17,9 @@ use crate::refusal::{MISSING, refuse};
 use crate::shell;
 
 /// A program that demo and tests run, the Debian package it comes in, and why.
-const PROGRAMS: [(&str, &str, &str); 6] = [
+const PROGRAMS: [(&str, &str, &str); 7] = [
     ("ip", "iproute2", "makes the lab network"),
+    ("nft", "nftables", "drops packets in the lab, for tests of retransmission"),
     ("unshare", "util-linux", "gives each leaking program its own view of /etc/hosts"),
     ("curl", "curl", "leaking program"),
     ("openssl", "openssl", "leaking program"),

@@ -22,17 +22,9 @@ const SYMBOLS: [&str; 4] = ["SSL_write", "SSL_write_ex", CLIENT_RANDOM, IS_SERVE
 
 /// A file whose TLS functions are probed.
 #[derive(Debug)]
-pub struct TlsTap {
+pub(super) struct TlsTap {
     /// The file as the process that mapped it saw it.
-    pub path: String,
-    /// GNU build id.
-    pub build_id: Option<String>,
-    /// Functions that are probed, and whether their site is a cheap one.
-    pub functions: Vec<(&'static str, bool)>,
-    /// Symbols that the file lacks.
-    pub missing: Vec<&'static str>,
-    /// Whether it is known where sessions keep their random; without it no destination is proven.
-    pub random_known: bool,
+    pub(super) path: String,
     /// Number of the attachment.
     pub(super) attachment: u16,
     links: Vec<UProbeLinkId>,
@@ -59,23 +51,15 @@ impl TlsTap {
     ) -> Result<Self, CaptureError> {
         let place = symbols.get(CLIENT_RANDOM).and_then(random_place);
         let server = symbols.get(IS_SERVER).and_then(server_word);
-        let mut tap = Self {
-            path: path.to_owned(),
-            build_id: symbols.build_id.clone(),
-            functions: Vec::new(),
-            missing: SYMBOLS.into_iter().filter(|name| symbols.get(name).is_none()).collect(),
-            random_known: place.is_some(),
-            attachment,
-            links: Vec::new(),
-        };
+        let mut tap = Self { path: path.to_owned(), attachment, links: Vec::new() };
         for (name, function) in FUNCTIONS {
             let Some(code) = symbols.get(name) else { continue };
             let site = probe_site(code);
             let cookie = cookie(attachment, function, place, server);
             tap.links.push(attach_at(programs, file, path, code.file_offset + site.offset, cookie)?);
-            tap.functions.push((name, site.cheap));
             tracing::debug!(path, name, offset = site.offset, cheap = site.cheap, "probe attached");
         }
+        tell(path, symbols, place.is_some());
         Ok(tap)
     }
 
@@ -87,6 +71,13 @@ impl TlsTap {
         }
         Ok(())
     }
+}
+
+/// Says what is observed of a file, and what cannot be for want of a symbol.
+fn tell(path: &str, symbols: &Symbols, random_known: bool) {
+    let build_id = symbols.build_id.as_deref().unwrap_or("none");
+    let missing: Vec<_> = SYMBOLS.into_iter().filter(|name| symbols.get(name).is_none()).collect();
+    tracing::info!(path, build_id, ?missing, random_known, "TLS writes are observed");
 }
 
 fn cookie(attachment: u16, function: Function, place: Option<RandomPlace>, server: Option<u8>) -> u64 {

@@ -3,8 +3,9 @@
 use super::mounts::find_cgroup2;
 use super::{Finding, Machine, State, capabilities, libraries};
 
-/// The first kernel with the BPF ring buffer.
-const KERNEL_MIN: (u32, u32) = (5, 8);
+/// The first kernel that hands a probe its attach cookie (`bpf_get_attach_cookie`); the BPF ring buffer came with
+/// 5.8.
+const KERNEL_MIN: (u32, u32) = (5, 15);
 
 fn works(capability: &'static str, what: impl Into<String>) -> Finding {
     let (state, what) = (State::Works, what.into());
@@ -45,8 +46,8 @@ pub(super) fn kernel(machine: &Machine) -> Finding {
     match version(release) {
         Some(version) if version >= KERNEL_MIN => essential(works("kernel", format!("Linux {release}"))),
         _ => {
-            let what = format!("Linux {release}: older than {major}.{minor}, no BPF ring buffer");
-            let lost = "everything: there is no way to hand captured bytes over";
+            let what = format!("Linux {release}: older than {major}.{minor}, no attach cookies or no BPF ring buffer");
+            let lost = "everything: the kernel programs do not load";
             let remedy = format!("use Linux {major}.{minor} or later");
             essential(lacking(works("kernel", what), State::Missing, lost, remedy))
         }

@@ -14,6 +14,9 @@ pub const PENDING_MAX: usize = 4096;
 const KEPT_BYTES_MAX: u64 = 16 << 20;
 /// Most plaintext of one record (RFC 8446, 5.1).
 const FRAGMENT_MAX: u64 = 1 << 14;
+/// Plaintext of one record where OpenSSL encrypts several side by side: CBC suites of TLS 1.1 and 1.2 without
+/// encrypt-then-MAC, on writes of four fragments and more (`ssl3_write_bytes`, "multi-block").
+const MULTI_BLOCK_FRAGMENT: u64 = FRAGMENT_MAX - 512;
 /// Content type of application data.
 const APPLICATION_DATA: u32 = 23;
 /// Bytes of a record header.
@@ -205,6 +208,12 @@ impl TlsFlow {
         let rest = front.len - front.sent;
         if fits(front) {
             return Some(rest.min(FRAGMENT_MAX));
+        }
+        if matches!(plain, PlainLen::Range { .. })
+            && rest > MULTI_BLOCK_FRAGMENT
+            && plain.admits(MULTI_BLOCK_FRAGMENT as usize)
+        {
+            return Some(MULTI_BLOCK_FRAGMENT);
         }
         if let Some(later) = self.pending.iter().position(fits) {
             // Writes that never left, or whose records were lost.

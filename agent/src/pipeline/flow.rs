@@ -9,7 +9,7 @@ use std::{
 use cprvagt_abi::{Flow, Kind, Role, WireData};
 use cprvagt_report::Scrubbed;
 use cprvagt_stream::{
-    Piece, Reassembly,
+    Piece, Plain, Reassembly,
     reassembly::Limits,
     tls::{client_hello, server_hello},
 };
@@ -309,12 +309,14 @@ impl PlainFlow {
             // The rest of the last one was lost.
             inspector.push(&std::mem::take(&mut self.datagram), lens, into);
         }
-        if record.left == 0 && self.datagram.is_empty() {
-            return inspector.push(bytes, lens, into);
-        }
         self.datagram.extend_from_slice(bytes);
         if record.left == 0 {
-            inspector.push(&std::mem::take(&mut self.datagram), lens, into);
+            let whole = Plain::from(std::mem::take(&mut self.datagram));
+            // What was handed over as one leaves as many, each a message of its own.
+            let segment = if record.segment == 0 { whole.len().max(1) } else { record.segment as usize };
+            for datagram in whole.as_slice().chunks(segment) {
+                inspector.push(datagram, lens, into);
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl Screen {
         self.begin();
         self.summary.add(leak);
         match &mut self.face {
-            Face::Json => json_line(&mut self.out, leak),
+            Face::Json => leak.write_line(&mut self.out),
             Face::Lines | Face::Terminal => {
                 writeln!(self.out, "{}", line::of(leak))?;
                 self.out.flush()
@@ -107,7 +107,7 @@ impl Screen {
     /// The output is closed or broken.
     pub fn close(mut self, ledger: &Ledger) -> io::Result<()> {
         match self.face {
-            Face::Json => return json_line(&mut self.out, ledger),
+            Face::Json => return ledger.write_line(&mut self.out),
             Face::Lines | Face::Terminal => {}
             Face::Live(live) => live.close(&self.summary)?,
         }
@@ -117,13 +117,6 @@ impl Screen {
         }
         self.out.flush()
     }
-}
-
-fn json_line(out: &mut impl Write, object: &impl serde::Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(object)?;
-    line.push(b'\n');
-    out.write_all(&line)?;
-    out.flush()
 }
 
 #[cfg(test)]

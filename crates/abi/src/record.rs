@@ -76,8 +76,8 @@ records! {
         offset: u32,
         /// Bytes of the datagram behind this chunk; 0 for TCP.
         left: u32,
-        /// Zero.
-        pad: u32,
+        /// Bytes of each datagram where the sender handed over many as one (UDP_SEGMENT); else 0.
+        segment: u32,
     }
     /// A ClientHello, from its record header on; without bytes where the flow is not inspected.
     TlsHello = 4, 72 {

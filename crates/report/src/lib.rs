@@ -9,6 +9,7 @@
 mod confidential;
 mod leak;
 mod ledger;
+mod line;
 mod moment;
 mod vocabulary;
 

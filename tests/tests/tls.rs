@@ -1,0 +1,228 @@
+//! Plaintext at OpenSSL's writing functions, joined to the records on the wire: every byte, every cipher.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cprvagt_tests::lab::Service;
+use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::server::{Server, Speaks};
+use cprvagt_tests::writes::{self, Connection, Write};
+use cprvagt_tests::{Expected, Job, Lab, Program, Seen, Trial, payload};
+
+const SETTLE: Duration = Duration::from_secs(20);
+/// Around a byte, a TLS record, the sizes of ring records, and far beyond.
+const SIZES: [usize; 11] = [1, 17, 1449, 4095, 16_383, 16_384, 16_385, 32_769, 65_537, 1 << 20, 4 << 20];
+/// A space and a named number.
+const NUMBER_BYTES: usize = 17;
+/// Room for all that a test sends at once: these tests are not about a full ring.
+const LARGE_RING: &str = "[capture]\nring_bytes = \"64 MiB\"\n";
+
+/// Text of this size whose last bytes are the number, if it has room.
+fn tail(size: usize, citizen: &str) -> String {
+    if size < NUMBER_BYTES { String::new() } else { format!(" {}", payload::named(citizen)) }
+}
+
+/// What is the same for all TLS tests: nothing lost, nothing blind, nothing unexplained.
+fn assert_account(seen: &Seen, wire: Option<u64>, plain: u64) {
+    let told = format!("{:#}", seen.ledger);
+    assert_eq!(seen.bytes("inspected_bytes"), plain.cast_signed(), "plaintext: {told}");
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{told}");
+    assert_eq!([&seen.ledger["lost"], &seen.ledger["blind"]], [&serde_json::json!([]); 2]);
+    let sum = seen.bytes("inspected_bytes") + seen.bytes("protocol_bytes");
+    assert_eq!(seen.bytes("wire_bytes"), sum, "{told}");
+    if let Some(wire) = wire {
+        assert_eq!(sum, wire.cast_signed(), "bytes on the wire: {told}");
+    }
+}
+
+#[test]
+fn writes_of_every_size_and_cipher_are_inspected_to_their_last_byte() {
+    let name = "writes_of_every_size_and_cipher_are_inspected_to_their_last_byte";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("/usr/bin/python3")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let host = "maal.analyse.example";
+    let config = lab.authority().server(host, &cprvagt_tests::authority::BOTH_VERSIONS).unwrap();
+    let addresses =
+        [Family::V4, Family::V6].map(|family| SocketAddr::new(lab.spare_address(family).unwrap(), 443));
+    let sinks = addresses
+        .map(|address| Server::tcp(lab.network(), address, Speaks::Sink, Some(config.clone())).unwrap());
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let mut citizens = payload::citizens(41, 100).into_iter();
+    let kinds = [
+        ("1.3", None),
+        ("1.2", Some("ECDHE-ECDSA-AES128-GCM-SHA256")),
+        ("1.2", Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
+        ("1.2", Some("ECDHE-ECDSA-CHACHA20-POLY1305")),
+    ];
+    let (mut planted, mut written) = (Vec::new(), 0);
+    for (index, (version, ciphers)) in kinds.into_iter().enumerate() {
+        let mut connections = Vec::new();
+        for size in SIZES {
+            let citizen = citizens.next().unwrap();
+            let write = Write::sized(size, &tail(size, &citizen));
+            let mut connection = Connection::tls(addresses[index % 2], host, vec![write]).version(version);
+            if let Some(ciphers) = ciphers {
+                connection = connection.ciphers(ciphers);
+            }
+            connections.push(connection);
+            if size >= NUMBER_BYTES {
+                planted.push((citizen, addresses[index % 2], version));
+            }
+        }
+        writes::run(&lab, &connections).unwrap();
+        written += connections.iter().map(Connection::bytes).sum::<usize>() as u64;
+    }
+    assert!(sinks.iter().all(|sink| sink.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected: Vec<_> =
+        planted.iter().map(|(citizen, to, version)| Expected::tls(citizen, *to, host, version)).collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let plain: u64 = sinks.iter().map(|sink| sink.received().plain_bytes()).sum();
+    assert_eq!(plain, written, "the lab lost something");
+    assert_account(&seen, Some(sinks.iter().map(|sink| sink.received().wire_bytes()).sum()), written);
+}
+
+#[test]
+fn curl_and_s_client_are_inspected_to_their_last_byte() {
+    let name = "curl_and_s_client_are_inspected_to_their_last_byte";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("curl"), Need::Program("openssl")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let new = [("ny.analyse.example", Family::V4, &rustls::version::TLS13, "1.3")];
+    let old = [("gl.analyse.example", Family::V6, &rustls::version::TLS12, "1.2")];
+    let recipients = new.into_iter().chain(old).map(|(host, family, offered, version)| {
+        (lab.recipient_with(host, Service::Https, family, &[offered]).unwrap(), version)
+    });
+    let recipients: Vec<_> = recipients.collect();
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let mut citizens = payload::citizens(42, 100).into_iter();
+    let mut planted = Vec::new();
+    for (recipient, version) in &recipients {
+        for program in [Program::Curl, Program::OpensslSClient] {
+            for size in [1, 17, 16_385, 1 << 20, 4 << 20] {
+                let citizen = citizens.next().unwrap();
+                let tail = tail(size, &citizen);
+                let mut body = String::from_utf8(payload::filler(size - tail.len())).unwrap();
+                body.push_str(&tail);
+                let job = Job::post(format!("{}/brev", recipient.origin()), "text/plain", body);
+                program.run(&lab, &[job], 1).unwrap();
+                if size >= NUMBER_BYTES {
+                    planted.push((citizen, recipient.server.address(), &recipient.host, version));
+                }
+            }
+        }
+    }
+    assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected: Vec<_> = planted
+        .iter()
+        .map(|(citizen, to, host, version)| Expected::tls(citizen, *to, host, version))
+        .collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
+        recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
+    };
+    assert_account(&seen, Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
+}
+
+/// `openssl s_server` inside the lab, for ciphers that the lab's own servers do not have.
+struct SServer {
+    child: Child,
+    output: std::path::PathBuf,
+}
+
+impl SServer {
+    fn start(lab: &Lab, host: &str, address: SocketAddr, arguments: &[&str]) -> Self {
+        let [certificate, key] = lab.authority().files(lab.scratch(), host).unwrap();
+        let output = lab.scratch().write(&format!("s_server-{}.out", address.port()), "").unwrap();
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-quiet", "-accept", &address.to_string(), "-cert"]).arg(certificate);
+        command.arg("-key").arg(key).args(arguments);
+        command.stdin(Stdio::piped()).stdout(File::create(&output).unwrap()).stderr(Stdio::null());
+        let child = lab.network().inside(|| command.spawn()).unwrap();
+        let started = Instant::now();
+        let listens = || {
+            let table = lab.network().inside(|| std::fs::read_to_string("/proc/thread-self/net/tcp"));
+            table.unwrap().contains(&format!(":{:04X} 00000000:0000 0A", address.port()))
+        };
+        while !listens() {
+            assert!(started.elapsed() < SETTLE, "s_server does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { child, output }
+    }
+
+    /// What it has decrypted, in bytes.
+    fn plain_bytes(&self) -> u64 {
+        self.output.metadata().unwrap().len()
+    }
+}
+
+impl Drop for SServer {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped_already = self.child.wait();
+    }
+}
+
+/// Block ciphers hide the exact length of a record's plaintext: the writes say what it was.
+#[test]
+fn block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte() {
+    let name = "block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("openssl")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let host = "blok.analyse.example";
+    let ip = lab.spare_address(Family::V4).unwrap();
+    let kinds: [(&str, &[&str]); 4] = [
+        ("ECDHE-ECDSA-AES128-SHA256", &[]),
+        ("ECDHE-ECDSA-AES256-SHA384", &[]),
+        ("ECDHE-ECDSA-AES128-SHA", &[]),
+        ("ECDHE-ECDSA-AES128-SHA256", &["-no_etm"]),
+    ];
+    let servers: Vec<(SocketAddr, SServer)> = kinds
+        .iter()
+        .zip(4433..)
+        .map(|((cipher, more), port)| {
+            let address = SocketAddr::new(ip, port);
+            let arguments = [&["-tls1_2", "-cipher", cipher], *more].concat();
+            (address, SServer::start(&lab, host, address, &arguments))
+        })
+        .collect();
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let mut citizens = payload::citizens(43, 100).into_iter();
+    let (mut planted, mut connections) = (Vec::new(), Vec::new());
+    for ((address, _), (cipher, _)) in servers.iter().zip(kinds) {
+        let mut writes = Vec::new();
+        for size in [1, 20, 21, 36, 37, 16_384, 16_385, 70_000, 1 << 20] {
+            let citizen = citizens.next().unwrap();
+            let last = size == 1 << 20;
+            let end = if last { "" } else { "\n" };
+            writes.push(match size {
+                1 => Write::text("B"),
+                _ => Write::sized(size, &(tail(size, &citizen) + end)),
+            });
+            if size > 1 {
+                planted.push((citizen, *address));
+            }
+        }
+        connections.push(Connection::tls(*address, host, writes).version("1.2").ciphers(cipher));
+    }
+    writes::run(&lab, &connections).unwrap();
+    let seen = trial.stop().unwrap();
+    let expected: Vec<_> =
+        planted.iter().map(|(citizen, to)| Expected::tls(citizen, *to, host, "1.2")).collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let written: usize = connections.iter().map(Connection::bytes).sum();
+    let got: u64 = servers.iter().map(|(_, server)| server.plain_bytes()).sum();
+    assert_eq!(got, written as u64, "the lab lost something");
+    assert_account(&seen, None, written as u64);
+}
