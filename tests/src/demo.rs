@@ -92,6 +92,8 @@ pub struct Outcome {
     pub ledger: Value,
     /// Planted numbers that could be read in anything the agent wrote.
     pub readable: Vec<Finding>,
+    /// Leaks of this machine's own traffic, which the demo did not send.
+    pub others: usize,
 }
 
 /// Runs the demo and tells `tell` what happens.
@@ -112,7 +114,7 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outco
     let ended = agent.stop()?;
     plan.planted.truncate(sent.planted);
     confirm(&lab, sent.messages)?;
-    conclude(plan, &key, leaks, ended, tell)
+    conclude(&lab, plan, &key, leaks, ended, tell)
 }
 
 /// The lab with all [`TARGETS`], and the address and port of those that are allowed.
@@ -224,6 +226,7 @@ fn confirm(lab: &Lab, messages: usize) -> Result<()> {
 }
 
 fn conclude(
+    lab: &Lab,
     plan: Plan,
     key: &Key,
     mut leaks: Vec<Value>,
@@ -247,6 +250,14 @@ fn conclude(
     let numbers = plan.citizens.clone();
     let written = [("the agent's output", &ended.stdout[..]), ("the agent's messages", &ended.stderr[..])];
     let readable = plaintext::search(written, &numbers);
-    let verdict = Verdict::new(&plan, key, &leaks, &ledger, readable.len());
-    Ok(Outcome { verdict, ledger, readable })
+    let (ours, others): (Vec<Value>, Vec<Value>) = leaks.into_iter().partition(|leak| is_of_lab(lab, leak));
+    let verdict = Verdict::new(&plan, key, &ours, &ledger, readable.len());
+    Ok(Outcome { verdict, ledger, readable, others: others.len() })
+}
+
+/// Whether a leak went to the lab, or nobody knows where to. The agent watches the whole machine, whose own
+/// traffic is neither planted nor a false alarm.
+fn is_of_lab(lab: &Lab, leak: &Value) -> bool {
+    let ip = leak["destination"]["ip"].as_str();
+    ip.is_none_or(|ip| lab.recipients().iter().any(|recipient| recipient.ip().to_string() == ip))
 }

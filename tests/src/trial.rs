@@ -1,6 +1,6 @@
 //! One agent over one lab: from `ready` to the ledger, and what it reported against what was sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -176,10 +176,10 @@ impl Seen {
     #[must_use]
     pub fn mismatches(&self, expected: &[Expected<'_>]) -> Vec<String> {
         let mut wrong = Vec::new();
-        let mut known = 0;
+        let mut known = BTreeSet::new();
         for (at, want) in expected.iter().enumerate() {
             let leaks = self.leaks_of(want.digits);
-            known += leaks.len();
+            known.insert(self.key.pseudonym(want.digits));
             if leaks.len() != want.times {
                 let count = leaks.len();
                 wrong.push(format!("expected {at} to {}: told {count} times, not {}", want.to, want.times));
@@ -189,9 +189,9 @@ impl Seen {
                 wrong.extend(differences.iter().map(|it| format!("expected {at} to {}: {it}", want.to)));
             }
         }
-        if self.leaks.len() != known {
-            wrong.push(format!("{} leaks of numbers that nobody sent", self.leaks.len() - known));
-        }
+        let unknown = |leak: &&Value| leak["pseudonym"].as_str().is_none_or(|it| !known.contains(it));
+        let strange = self.leaks.iter().filter(unknown);
+        wrong.extend(strange.map(|leak| format!("nobody sent {leak}")));
         wrong
     }
 

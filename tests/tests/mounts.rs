@@ -1,0 +1,121 @@
+//! Two containers' worth of mounts over one libssl: two paths, two device numbers, one file, one leak.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use cprvagt_tests::authority::BOTH_VERSIONS;
+use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::server::{Server, Speaks};
+use cprvagt_tests::writes::{Client, Connection, Write};
+use cprvagt_tests::{Expected, Lab, Trial, payload};
+
+const HOST: &str = "maal.analyse.example";
+const LIMIT: Duration = Duration::from_secs(60);
+const LIBRARIES: [&str; 2] = ["libssl.so.3", "libcrypto.so.3"];
+
+/// An overlay mount, gone on drop.
+struct Overlay(PathBuf);
+
+impl Overlay {
+    fn new(folder: &Path, name: &str, lower: &Path) -> Result<Self, String> {
+        let [upper, work, merged] =
+            ["upper", "work", "merged"].map(|part| folder.join(format!("{name}-{part}")));
+        [&upper, &work, &merged].into_iter().for_each(|part| fs::create_dir(part).unwrap());
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+        let mut mount = Command::new("mount");
+        let output = mount.args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged).output().unwrap();
+        if output.status.success() {
+            Ok(Self(merged))
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let _gone_already = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Where the loader finds a library.
+fn library(name: &str) -> PathBuf {
+    let output = Command::new("ldconfig").arg("-p").output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let line =
+        table.lines().find(|line| line.trim_start().starts_with(name)).expect("OpenSSL 3 is installed");
+    line.rsplit("=> ").next().unwrap().trim().into()
+}
+
+/// Each process writes, waits until both attachments are known and the second is gone, and writes again.
+#[test]
+fn one_write_through_two_mounts_of_one_file_is_one_leak() {
+    let name = "one_write_through_two_mounts_of_one_file_is_one_leak";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("ldconfig")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let lower = lab.scratch().path().join("lower");
+    fs::create_dir(&lower).unwrap();
+    for library in LIBRARIES.map(library) {
+        fs::copy(&library, lower.join(library.file_name().unwrap())).unwrap();
+    }
+    let overlay = |name| Overlay::new(lab.scratch().path(), name, &lower);
+    let overlays = match (overlay("a"), overlay("b")) {
+        (Ok(a), Ok(b)) => [a, b],
+        (Err(reason), _) | (_, Err(reason)) => {
+            println!("skipped: {name}: no overlay mount here: {reason}");
+            return;
+        }
+    };
+    let devices = overlays.each_ref().map(|it| it.0.join(LIBRARIES[0]).metadata().unwrap().dev());
+    assert_ne!(devices[0], devices[1], "one device number: the mounts do not show what containers show");
+    let address = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
+    let config = lab.authority().server(HOST, &BOTH_VERSIONS).unwrap();
+    let sink = Server::tcp(lab.network(), address, Speaks::Sink, Some(config)).unwrap();
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(81, 12);
+    let clients: Vec<Client> = citizens
+        .chunks(6)
+        .zip(&overlays)
+        .map(|(citizens, overlay)| {
+            // The first write comes when both files have long been mapped.
+            let pauses = [1.5, 0.0, 0.3, 1.0, 0.0, 0.3];
+            let line = |citizen: &String| Write::text(format!("{} er sendt\n", payload::named(citizen)));
+            let writes = citizens.iter().zip(pauses).map(|(citizen, pause)| line(citizen).after(pause));
+            let connection = Connection::tls(address, HOST, writes.collect()).version("1.3");
+            let folder = overlay.0.clone();
+            let client = Client::start(&lab, &[connection], |command| {
+                command.env("LD_LIBRARY_PATH", folder);
+            });
+            client.unwrap()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(700));
+    for (client, overlay) in clients.iter().zip(&overlays) {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", client.pid())).unwrap();
+        let copy = overlay.0.join(LIBRARIES[0]).display().to_string();
+        assert!(maps.contains(&copy), "the client does not use the copy: {copy}");
+    }
+    for client in clients {
+        client.wait(LIMIT).unwrap();
+    }
+    assert!(sink.settle(LIMIT));
+    let seen = trial.stop().unwrap();
+    std::fs::write("/tmp/prep/scratch/mounts.err", &seen.stderr).unwrap();
+    std::fs::write("/tmp/prep/scratch/mounts.led", format!("{:#}", seen.ledger)).unwrap();
+    let expected: Vec<_> =
+        citizens.iter().map(|citizen| Expected::tls(citizen, address, HOST, "1.3")).collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+    let twice = seen.counter("tls_write_twice_total");
+    assert!(twice >= 1, "the second attachment was never noticed: {:?}", seen.counters);
+    assert!(twice < citizens.len() as u64, "the second attachment was never removed: {:?}", seen.counters);
+}
