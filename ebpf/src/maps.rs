@@ -8,6 +8,8 @@ use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, Owner};
 
 /// Flows that are kept; the least recently used one goes first.
 const FLOWS_MAX: u32 = 65_536;
+/// Threads and peers that are remembered for a moment.
+const RECENT_MAX: u32 = 8_192;
 /// Allowed prefixes.
 const ALLOW_MAX: u32 = 131_072;
 /// Addresses of this host.
@@ -31,7 +33,7 @@ pub static BLANK_FLOW: Array<Flow> = Array::with_max_entries(1, 0);
 pub static OWNERS: LruHashMap<u64, Owner> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
 /// UDP peers that wrote to us first, so that we are their server.
 #[map]
-pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(RECENT_MAX, 0);
 /// Which flow's ClientHello had a random.
 #[map]
 pub static RANDOMS: LruHashMap<[u64; 4], Bound> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
@@ -41,7 +43,7 @@ pub static ALLOW: LpmTrie<[u8; 16], AllowRules> = LpmTrie::with_max_entries(ALLO
 pub static LOCALS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(LOCALS_MAX, 0);
 /// The last probed call of each thread, to notice a file that is probed twice.
 #[map]
-pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
 
 /// The flow of a session, and what was decided about it.
 #[derive(Clone, Copy)]

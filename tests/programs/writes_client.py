@@ -5,9 +5,11 @@ All connections are open before the first write; then each has a thread of its o
 usage: writes_client.py CONNECTIONS
 """
 import json
+import mmap
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import time
 
@@ -61,7 +63,16 @@ def connect(job):
 
 def payload(call):
     fill = call["fill"]
-    return (FILLER * (fill // len(FILLER) + 1))[:fill] + call["text"].encode()
+    data = (FILLER * (fill // len(FILLER) + 1))[:fill] + call["text"].encode()
+    return mapped(data) if call["mapped"] else data
+
+
+def mapped(data):
+    """The same bytes in a file that was just mapped: none of its pages is resident in this process."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return mmap.mmap(file.fileno(), len(data), access=mmap.ACCESS_READ)
 
 
 def write(stream, data):

@@ -22,6 +22,8 @@ pub struct Write {
     pub fill: usize,
     /// What it ends with.
     pub text: String,
+    /// Written from a file that was just mapped, no page of which the process has touched.
+    pub mapped: bool,
 }
 
 impl Write {
@@ -45,6 +47,13 @@ impl Write {
     #[must_use]
     pub fn after(mut self, seconds: f64) -> Self {
         self.pause = seconds;
+        self
+    }
+
+    /// The same from a freshly mapped file.
+    #[must_use]
+    pub fn mapped(mut self) -> Self {
+        self.mapped = true;
         self
     }
 

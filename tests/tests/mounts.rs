@@ -109,8 +109,6 @@ fn one_write_through_two_mounts_of_one_file_is_one_leak() {
     }
     assert!(sink.settle(LIMIT));
     let seen = trial.stop().unwrap();
-    std::fs::write("/tmp/prep/scratch/mounts.err", &seen.stderr).unwrap();
-    std::fs::write("/tmp/prep/scratch/mounts.led", format!("{:#}", seen.ledger)).unwrap();
     let expected: Vec<_> =
         citizens.iter().map(|citizen| Expected::tls(citizen, address, HOST, "1.3")).collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());

@@ -1,6 +1,7 @@
 //! `cargo xtask NAME`: what cargo alone cannot do. One file for each command; this one only names them.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod ci;
 mod demo;
@@ -37,9 +38,8 @@ enum Command {
     Tidy,
     /// The tests and every gate, as the build server runs them. Needs root.
     Ci,
-    /// Benchmarks.
-    #[command(hide = true)]
-    Bench(later::Arguments),
+    /// Measures what the agent costs: `bench probe [--check]`. Needs root.
+    Bench(bench::Arguments),
     /// Tests in virtual machines.
     #[command(hide = true)]
     Vm(later::Arguments),
@@ -59,7 +59,8 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Tidy => tidy::run(),
         Command::Ci => ci::run(),
-        Command::Bench(_) | Command::Vm(_) | Command::Deb(_) | Command::Fuzz(_) => later::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Vm(_) | Command::Deb(_) | Command::Fuzz(_) => later::run(),
     };
     refusal::exit_code(result)
 }

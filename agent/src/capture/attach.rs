@@ -30,14 +30,10 @@ pub(super) struct TlsTap {
     links: Vec<UProbeLinkId>,
 }
 
-/// Whether a file has functions to probe.
-pub(super) fn has_functions(symbols: &Symbols) -> bool {
-    FUNCTIONS.iter().any(|(name, _)| symbols.get(name).is_some())
-}
-
-/// The symbols of a file that matter here.
+/// The symbols of a file that has functions to probe.
 pub(super) fn read_symbols(file: &File) -> Option<Symbols> {
-    Symbols::read(file, &SYMBOLS)
+    let symbols = Symbols::read(file, &SYMBOLS)?;
+    FUNCTIONS.iter().any(|(name, _)| symbols.get(name).is_some()).then_some(symbols)
 }
 
 impl TlsTap {
@@ -86,10 +82,17 @@ fn cookie(attachment: u16, function: Function, place: Option<RandomPlace>, serve
     Site { attachment, function, server: server.unwrap_or(0), via: place.via, random: place.offset }.pack()
 }
 
-fn attach_at(programs: &mut Programs, file: &File, path: &str, offset: u64, cookie: u64) -> Result<UProbeLinkId, CaptureError> {
+fn attach_at(
+    programs: &mut Programs,
+    file: &File,
+    path: &str,
+    offset: u64,
+    cookie: u64,
+) -> Result<UProbeLinkId, CaptureError> {
     // By descriptor: the file that was read is the file that is probed, whatever its path means here.
     let target = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let point = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(offset), cookie: Some(cookie) };
+    let point =
+        UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(offset), cookie: Some(cookie) };
     let program = programs.tls_program()?;
     program.attach(point, target, UProbeScope::AllProcesses).map_err(|error| refused(path, &error))
 }
@@ -97,4 +100,3 @@ fn attach_at(programs: &mut Programs, file: &File, path: &str, offset: u64, cook
 fn refused(path: &str, error: &dyn std::error::Error) -> CaptureError {
     CaptureError::Attach { name: "tls_write".to_owned(), target: path.to_owned(), reason: chain(error) }
 }
-

@@ -41,8 +41,11 @@ struct OldSocket {
 /// Tells the kernel programs who owns the sockets that exist now.
 pub(super) fn run(programs: &mut Programs) -> Result<(), CaptureError> {
     let sockets = old_sockets();
-    let listening: HashSet<(&str, u16)> =
-        sockets.iter().filter(|socket| socket.listening).map(|socket| (socket.namespace.as_str(), socket.port)).collect();
+    let listening: HashSet<(&str, u16)> = sockets
+        .iter()
+        .filter(|socket| socket.listening)
+        .map(|socket| (socket.namespace.as_str(), socket.port))
+        .collect();
     let map = programs.map_mut("OWNERS")?;
     let mut owners = HashMap::<_, u64, OwnerValue>::try_from(map).map_err(CaptureError::map("OWNERS"))?;
     for socket in &sockets {

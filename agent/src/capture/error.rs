@@ -6,7 +6,9 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The process may not load or attach programs.
-    #[error("{what}: permission denied; run as root, or with the capabilities BPF, PERFMON, NET_ADMIN and SYS_PTRACE")]
+    #[error(
+        "{what}: permission denied; run as root, or with the capabilities BPF, PERFMON, NET_ADMIN and SYS_PTRACE"
+    )]
     Privilege {
         /// What was refused.
         what: String,

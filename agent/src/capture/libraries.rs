@@ -3,6 +3,7 @@
 //! *Invariants*: a file is known by the device and inode that the kernel tells; two mounts of one
 //! image layer may still show one file twice, which the kernel programs notice at the first call.
 //! *Limits*: [`TAPS_MAX`] probed files, [`SEEN_MAX`] remembered ones.
+//! *Not here*: reading symbols of files that processes map later; a thread of its own does that.
 
 use std::{
     collections::HashSet,
@@ -12,10 +13,11 @@ use std::{
 };
 
 use super::{
-    attach::{TlsTap, has_functions, read_symbols},
+    attach::{TlsTap, read_symbols},
     error::CaptureError,
     load::Programs,
     mappings::{FileKey, Mapping},
+    symbols::Symbols,
 };
 
 /// Files that are probed at most.
@@ -52,16 +54,23 @@ impl Libraries {
         }
     }
 
-    /// Probes a file that a process mapped, if it has functions to probe and is not probed yet.
-    pub(super) fn attach_mapping(&mut self, programs: &mut Programs, mapping: &Mapping) {
+    fn attach_mapping(&mut self, programs: &mut Programs, mapping: &Mapping) {
+        if let Some(file) = self.open_new(mapping) {
+            self.attach_file(programs, &file, &mapping.path);
+        }
+    }
+
+    /// The file of a mapping, if it was not looked at yet.
+    pub(super) fn open_new(&mut self, mapping: &Mapping) -> Option<File> {
         if !self.is_new(mapping.file) {
-            return;
+            return None;
         }
-        match open_as_seen_by(mapping) {
-            Some(file) => self.attach_file(programs, &file, &mapping.path),
+        let file = open_as_seen_by(mapping);
+        if file.is_none() {
             // The process has ended before we looked: the file must be looked at when it returns.
-            None => drop(self.seen.remove(&mapping.file)),
+            self.forget(mapping);
         }
+        file
     }
 
     /// Removes the attachment that fired second for one call.
@@ -77,6 +86,11 @@ impl Libraries {
         }
     }
 
+    /// Has a file looked at again when it is mapped again.
+    pub(super) fn forget(&mut self, mapping: &Mapping) {
+        self.seen.remove(&mapping.file);
+    }
+
     fn is_new(&mut self, key: FileKey) -> bool {
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
@@ -85,19 +99,38 @@ impl Libraries {
     }
 
     fn attach_file(&mut self, programs: &mut Programs, file: &File, path: &str) {
-        let Some(symbols) = read_symbols(file).filter(has_functions) else {
-            return;
-        };
+        if let Some(symbols) = read_symbols(file) {
+            self.attach(programs, &Readable { file, path, symbols: &symbols });
+        }
+    }
+
+    /// Probes a file whose symbols have been read.
+    pub(super) fn attach(&mut self, programs: &mut Programs, readable: &Readable<'_>) {
+        let path = readable.path;
         if self.taps.len() >= TAPS_MAX {
-            tracing::warn!(path, limit = TAPS_MAX, "too many files with TLS functions: this one stays unobserved");
+            tracing::warn!(
+                path,
+                limit = TAPS_MAX,
+                "too many files with TLS functions: this one stays unobserved"
+            );
             return;
         }
         self.attachments = self.attachments.wrapping_add(1);
-        match TlsTap::attach(programs, file, &symbols, path, self.attachments) {
+        match TlsTap::attach(programs, readable.file, readable.symbols, path, self.attachments) {
             Ok(tap) => self.taps.push(tap),
             Err(error) => warn_refused(path, &error),
         }
     }
+}
+
+/// A file that has functions to probe.
+pub(super) struct Readable<'a> {
+    /// The file.
+    pub file: &'a File,
+    /// Its path as a process saw it.
+    pub path: &'a str,
+    /// Its symbols.
+    pub symbols: &'a Symbols,
 }
 
 fn warn_refused(path: &str, error: &CaptureError) {
@@ -128,7 +161,11 @@ fn key_of(file: &File) -> Option<FileKey> {
     let metadata = file.metadata().ok()?;
     let device = metadata.st_dev();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
-    Some(FileKey { major: u32::try_from(major).ok()?, minor: u32::try_from(minor).ok()?, inode: metadata.st_ino() })
+    Some(FileKey {
+        major: u32::try_from(major).ok()?,
+        minor: u32::try_from(minor).ok()?,
+        inode: metadata.st_ino(),
+    })
 }
 
 /// Every file that a process has mapped as code now.
@@ -180,7 +217,8 @@ fn installed_libraries() -> Vec<PathBuf> {
 /// Programs large enough to carry a TLS library: the smallest static one has 300 KiB of it.
 fn installed_programs() -> impl Iterator<Item = PathBuf> {
     const CARRIER_BYTES_MIN: u64 = 512 << 10;
-    let entries = PROGRAM_FOLDERS.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let entries =
+        PROGRAM_FOLDERS.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
     entries.map(|entry| entry.path()).filter(|path| {
         fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() >= CARRIER_BYTES_MIN)
     })
@@ -214,7 +252,10 @@ mod tests {
             "7f12a000-7f12b000 r-xp 00002000 fe:01 1234                       /usr/lib/libssl.so.3",
             Some((0xfe, 1, 1234, "/usr/lib/libssl.so.3")),
         );
-        check("7f12a000-7f12b000 r-xp 00002000 08:02 9 /opt/a b/lib ssl.so", Some((8, 2, 9, "/opt/a b/lib ssl.so")));
+        check(
+            "7f12a000-7f12b000 r-xp 00002000 08:02 9 /opt/a b/lib ssl.so",
+            Some((8, 2, 9, "/opt/a b/lib ssl.so")),
+        );
         check("7f12a000-7f12b000 rw-p 00002000 fe:01 1234 /usr/lib/libssl.so.3", None);
         check("7ffd1000-7ffd2000 r-xp 00000000 00:00 0    [vdso]", None);
         check("7f12a000-7f12b000 r-xp 00000000 00:00 0", None);

@@ -4,7 +4,10 @@ use std::{fs::File, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
-    maps::{Map, MapData, RingBuf, lpm_trie::{Key as PrefixKey, LpmTrie}},
+    maps::{
+        Map, MapData, RingBuf,
+        lpm_trie::{Key as PrefixKey, LpmTrie},
+    },
     programs::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps, UProbe,
     },
@@ -118,11 +121,17 @@ impl Programs {
         let cgroup = self.cgroup.try_clone().map_err(CaptureError::io("root cgroup"))?;
         for name in SOCK_ADDR_PROGRAMS {
             let program = self.program::<CgroupSockAddr>(name)?;
-            program.attach(&cgroup, CgroupAttachMode::Single).map_err(|error| attach_error(name, "the root cgroup", &error))?;
+            program
+                .attach(&cgroup, CgroupAttachMode::Single)
+                .map_err(|error| attach_error(name, "the root cgroup", &error))?;
         }
         let program = self.program::<SockOps>("flow_ops")?;
-        program.attach(&cgroup, CgroupAttachMode::Single).map_err(|error| attach_error("flow_ops", "the root cgroup", &error))?;
-        for (name, tracepoint) in [("process_exec", "sched_process_exec"), ("process_exit", "sched_process_exit")] {
+        program
+            .attach(&cgroup, CgroupAttachMode::Single)
+            .map_err(|error| attach_error("flow_ops", "the root cgroup", &error))?;
+        for (name, tracepoint) in
+            [("process_exec", "sched_process_exec"), ("process_exit", "sched_process_exit")]
+        {
             let program = self.program::<RawTracePoint>(name)?;
             program.attach(tracepoint).map_err(|error| attach_error(name, tracepoint, &error))?;
         }

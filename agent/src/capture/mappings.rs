@@ -47,7 +47,9 @@ impl Mappings {
     pub(super) fn open() -> Result<Self, CaptureError> {
         let mut samplers = Vec::new();
         for cpu in online_processors()? {
-            samplers.push(open_on(cpu).map_err(CaptureError::io("listening for mapped files (perf_event_open)"))?);
+            samplers.push(
+                open_on(cpu).map_err(CaptureError::io("listening for mapped files (perf_event_open)"))?,
+            );
         }
         Ok(Self { samplers })
     }
@@ -84,8 +86,11 @@ fn mapping(mmap: &perf_event::data::Mmap2<'_>) -> Option<Mapping> {
     let file = FileKey { major: mmap.maj()?, minor: mmap.min()?, inode: mmap.ino()? };
     let path = std::str::from_utf8(&mmap.filename).ok()?.trim_end_matches('\0');
     // The kernel's own areas ("[vdso]", "//anon") are no files.
-    (file.inode != 0 && path.starts_with('/') && !path.starts_with("//"))
-        .then(|| Mapping { pid: mmap.pid, file, path: path.to_owned() })
+    (file.inode != 0 && path.starts_with('/') && !path.starts_with("//")).then(|| Mapping {
+        pid: mmap.pid,
+        file,
+        path: path.to_owned(),
+    })
 }
 
 fn open_on(cpu: usize) -> std::io::Result<Sampler> {

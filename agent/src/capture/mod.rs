@@ -12,6 +12,7 @@ mod error;
 mod libraries;
 mod load;
 mod mappings;
+mod reader;
 mod site;
 mod symbols;
 
@@ -30,7 +31,13 @@ use tokio::io::unix::AsyncFd;
 pub use error::CaptureError;
 pub use load::CaptureOptions;
 
-use self::{addresses::LocalAddresses, libraries::Libraries, load::Programs, mappings::Mappings};
+use self::{
+    addresses::LocalAddresses,
+    libraries::{Libraries, Readable},
+    load::Programs,
+    mappings::Mappings,
+    reader::{Found, SymbolReader},
+};
 
 /// The attached taps. Dropping it detaches every program and frees every map.
 pub struct Capture {
@@ -38,6 +45,7 @@ pub struct Capture {
     ring: RingBuf<MapData>,
     libraries: Libraries,
     mappings: Mappings,
+    reader: SymbolReader,
     addresses: LocalAddresses,
 }
 
@@ -54,11 +62,12 @@ impl Capture {
         programs.attach_socket_tap()?;
         backfill::run(&mut programs)?;
         let mappings = Mappings::open()?;
+        let reader = SymbolReader::start().map_err(CaptureError::io("a thread that reads symbols"))?;
         let mut libraries = Libraries::default();
         libraries.attach_all(&mut programs);
         programs.attach_wire_tap()?;
         let ring = programs.take_ring()?;
-        Ok(Self { programs, ring, libraries, mappings, addresses })
+        Ok(Self { programs, ring, libraries, mappings, reader, addresses })
     }
 
     /// One descriptor that becomes readable when there is something to do.
@@ -67,7 +76,7 @@ impl Capture {
     /// The kernel refused another descriptor.
     pub fn readable(&self) -> io::Result<AsyncFd<OwnedFd>> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for descriptor in self.mappings.descriptors().chain([self.ring.as_fd()]) {
+        for descriptor in self.mappings.descriptors().chain([self.ring.as_fd(), self.reader.descriptor()]) {
             epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
         }
         // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
@@ -88,9 +97,20 @@ impl Capture {
 
     /// Attaches to TLS libraries that were mapped since the last call.
     pub fn attach_new_libraries(&mut self) {
-        let lost = self.mappings.drain(|mapping| self.libraries.attach_mapping(&mut self.programs, mapping));
+        let Self { mappings, libraries, reader, programs, .. } = self;
+        let lost = mappings.drain(|mapping| {
+            if let Some(file) = libraries.open_new(mapping)
+                && !reader.read(file, &mapping.path)
+            {
+                libraries.forget(mapping);
+            }
+        });
+        for found in reader.found() {
+            let Found { file, path, symbols } = &found;
+            libraries.attach(programs, &Readable { file, path, symbols });
+        }
         if lost {
-            self.libraries.attach_all(&mut self.programs);
+            libraries.attach_all(programs);
         }
     }
 
@@ -141,7 +161,8 @@ impl Capture {
     /// The map could not be read.
     pub fn flows(&self) -> Result<HashMap<u64, Flow>, CaptureError> {
         let map = self.programs.map("FLOWS")?;
-        let flows = KernelMap::<_, load::Key, load::Value>::try_from(map).map_err(CaptureError::map("FLOWS"))?;
+        let flows =
+            KernelMap::<_, load::Key, load::Value>::try_from(map).map_err(CaptureError::map("FLOWS"))?;
         Ok(flows.iter().filter_map(Result::ok).map(|(_, load::Value(flow))| (flow.id, flow)).collect())
     }
 }

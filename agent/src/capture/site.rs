@@ -69,7 +69,9 @@ fn first_emulated(function: &FunctionCode) -> Option<u64> {
 /// Whether the kernel emulates this instruction instead of stepping it.
 fn is_emulated(instruction: &Instruction) -> bool {
     match instruction.flow_control() {
-        FlowControl::Call | FlowControl::UnconditionalBranch => instruction.op0_kind() == OpKind::NearBranch64,
+        FlowControl::Call | FlowControl::UnconditionalBranch => {
+            instruction.op0_kind() == OpKind::NearBranch64
+        }
         // loop and jrcxz are conditional branches too, but not emulated.
         FlowControl::ConditionalBranch => instruction.is_jcc_short_or_near(),
         FlowControl::Next => is_plain_nop(instruction) || is_register_push(instruction),
@@ -112,8 +114,10 @@ fn is_jumped_back_to(function: &FunctionCode, site: u64) -> bool {
     let mut decoder = decode(function);
     while decoder.can_decode() {
         let instruction = decoder.decode();
-        let branches =
-            matches!(instruction.flow_control(), FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch);
+        let branches = matches!(
+            instruction.flow_control(),
+            FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch
+        );
         let target = instruction.near_branch_target();
         if branches && target > function.address && target <= site && instruction.ip() >= site {
             return true;
@@ -208,8 +212,14 @@ impl SessionReads {
             let register = instruction.op1_register();
             return if register.is_gpr() { held[register.number()] } else { Held::Other };
         }
-        if instruction.mnemonic() == Mnemonic::Add && instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr() {
-            return moved(held[instruction.op0_register().full_register().number()], instruction.immediate(1));
+        if instruction.mnemonic() == Mnemonic::Add
+            && instruction.op0_kind() == OpKind::Register
+            && instruction.op0_register().is_gpr()
+        {
+            return moved(
+                held[instruction.op0_register().full_register().number()],
+                instruction.immediate(1),
+            );
         }
         Held::Other
     }
@@ -234,7 +244,9 @@ impl SessionReads {
     fn note(&mut self, address: Held) {
         match address {
             Held::Session(offset) if !self.direct.contains(&offset) => self.direct.push(offset),
-            Held::Pointed(via, offset) if !self.pointed.contains(&(via, offset)) => self.pointed.push((via, offset)),
+            Held::Pointed(via, offset) if !self.pointed.contains(&(via, offset)) => {
+                self.pointed.push((via, offset))
+            }
             _ => {}
         }
     }

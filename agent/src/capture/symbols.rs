@@ -6,8 +6,7 @@
 use std::fs::File;
 
 use object::{
-    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol, ReadCache,
-    read::elf::ElfFile64,
+    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol, ReadCache, read::elf::ElfFile64,
 };
 
 /// Code of one function that is read at most, in bytes.
@@ -80,9 +79,9 @@ fn read_code<'a>(elf: &Elf<'a>, address: u64, size: u64) -> Option<FunctionCode>
         address >= segment.address() && address - segment.address() < segment.file_range().1
     })?;
     let file_offset = segment.file_range().0.checked_add(address - segment.address())?;
-    let section = elf.sections().find(|section| {
-        address >= section.address() && address - section.address() < section.size()
-    })?;
+    let section = elf
+        .sections()
+        .find(|section| address >= section.address() && address - section.address() < section.size())?;
     let left = section.size() - (address - section.address());
     let wanted = if size == 0 { CODE_MAX } else { size.min(CODE_MAX) };
     let code = section.data_range(address, wanted.min(left)).ok().flatten()?.to_vec();

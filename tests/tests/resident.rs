@@ -1,0 +1,37 @@
+//! Writes from memory that is not resident: a file that was mapped and never touched.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::server::{Server, Speaks};
+use cprvagt_tests::writes::{self, Connection, Write};
+use cprvagt_tests::{Expected, Lab, Trial, authority, payload};
+
+#[test]
+fn a_write_from_an_untouched_mapping_is_read_whole() {
+    let name = "a_write_from_an_untouched_mapping_is_read_whole";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("/usr/bin/python3")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let host = "kort.analyse.example";
+    let config = lab.authority().server(host, &authority::BOTH_VERSIONS).unwrap();
+    let to = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
+    let sink = Server::tcp(lab.network(), to, Speaks::Sink, Some(config)).unwrap();
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(61, 2);
+    let write = |size, citizen| Write::sized(size, &format!(" {}", payload::named(citizen))).mapped();
+    let calls = [write(5_000, &citizens[0]), write(1 << 20, &citizens[1])];
+    let connections = calls.map(|call| Connection::tls(to, host, vec![call]).version("1.3"));
+    writes::run(&lab, &connections).unwrap();
+    assert!(sink.settle(Duration::from_secs(20)));
+    let seen = trial.stop().unwrap();
+    let expected = [&citizens[0], &citizens[1]].map(|citizen| Expected::tls(citizen, to, host, "1.3"));
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let written: usize = connections.iter().map(Connection::bytes).sum();
+    assert_eq!(seen.bytes("inspected_bytes"), written as i64, "{:#}", seen.ledger);
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
