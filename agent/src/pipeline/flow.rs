@@ -26,6 +26,8 @@ use crate::{
     scrub::Scrubber,
 };
 
+/// Longest TLS record: header, 2^14 bytes, and 2048 of expansion (RFC 5246, 6.2.3).
+const RECORD_BYTES_MAX: u64 = 5 + (1 << 14) + 2048;
 /// Protocol number of TCP.
 const TCP: u32 = 6;
 
@@ -282,7 +284,8 @@ impl FlowState {
         self.account.miss(Reason::RingFull, self.kernel.lost_bytes);
         self.account.miss(Reason::Quic, self.kernel.blind_bytes);
         let over = self.account.sum().saturating_sub(self.kernel.wire_bytes);
-        if self.tls.is_some() && over > 0 {
+        // Only the last record can be cut; what is over beyond it is a mistake, and must show.
+        if self.tls.is_some() && over <= RECORD_BYTES_MAX {
             self.account.take_back(over);
         }
     }

@@ -43,6 +43,7 @@ impl Teller<'_> {
         let outcome = if told.sent { Outcome::Sent } else { outcome_unsent(flow) };
         let verdict = self.verdict(&facts, &told)?;
         let mut leak = self.base(verdict, told, flow.process.as_deref());
+        self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
         leak.direction = Some(direction(flow.role()));
         leak.outcome = Some(outcome);
         leak.destination = Some(Destination {
@@ -66,13 +67,22 @@ impl Teller<'_> {
         let facts = FlowFacts { remote: None, role: Role::Unknown, encrypted: true, process };
         let verdict = self.verdict(&facts, &told)?;
         let mut leak = self.base(verdict, told, process);
-        if leak.process.is_none() {
-            let comm = self.scrubber.comm(call.comm);
-            leak.process = Some(Process { pid: Some(call.tgid), comm: Some(comm), ..Process::default() });
-        }
+        self.complete_process(&mut leak, call.tgid, &call.comm);
         leak.outcome = Some(Outcome::Unknown);
         leak.transport = Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None });
         Some(leak)
+    }
+
+    /// What the kernel itself told of a process that had ended before we looked.
+    fn complete_process(&self, leak: &mut Leak, tgid: u32, comm: &[u8; 16]) {
+        if tgid == 0 {
+            return;
+        }
+        let process = leak.process.get_or_insert_default();
+        process.pid = process.pid.or(Some(tgid));
+        if process.comm.is_none() && process.pid == Some(tgid) {
+            process.comm = Some(self.scrubber.comm(comm));
+        }
     }
 
     fn verdict(&self, facts: &FlowFacts<'_>, told: &Told) -> Option<Verdict> {
