@@ -1,17 +1,24 @@
 //! From bytes of one stream to findings: decode, match, and tell each number once per message.
 //!
 //! *Invariants*: a number leaves this module only as its keyed pseudonym; captured names leave it
-//! scrubbed. A number that was told for a specific part of a message is not told again for the raw bytes
+//! scrubbed. A number that was seen in a specific part of a message is not told again for the raw bytes
 //! behind that part, whatever confidence it had there: the specific part knows the field's name.
-//! *Limits*: [`TOLD_MAX`] numbers of one message are remembered; beyond that repeats are told again.
+//! What policy does not tell does not count as told.
+//! *Limits*: the last [`TOLD_MAX`] numbers of one message are remembered, at least half of that; what was
+//! told before them is told again.
 
-use std::collections::HashSet;
+use std::{collections::HashMap, hash::Hash, ops::Range};
 
 use cprvagt_cpr::{Hit, Place, Scene, scan};
 use cprvagt_report::{Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed};
 use cprvagt_stream::{Decoder, Part as StreamPart, Window};
 
-use crate::{pseudonym::Key, scrub::Scrubber};
+use crate::{
+    join::writes::Write,
+    judge::{HitFacts, Policy},
+    pseudonym::Key,
+    scrub::Scrubber,
+};
 
 /// Numbers of one message that are remembered.
 const TOLD_MAX: usize = 65_536;
@@ -44,6 +51,8 @@ pub struct Finding {
 pub struct Lens<'a> {
     /// Makes pseudonyms.
     pub key: &'a Key,
+    /// Says which numbers are told at all.
+    pub policy: &'a Policy,
     /// Seconds since 1970, for the rules of the calendar.
     pub now_unix: i64,
 }
@@ -63,11 +72,38 @@ pub struct Inspector {
     told: Told,
 }
 
+/// What was seen of one message.
 #[derive(Default)]
 struct Told {
     message: u64,
-    specific: HashSet<Pseudonym>,
-    by_part: HashSet<(Pseudonym, StreamPart)>,
+    /// Where in the stream the specific parts with a number lie: the smallest range that covers them.
+    specific: Recent<Pseudonym, Range<u64>>,
+    by_part: Recent<(Pseudonym, StreamPart), ()>,
+}
+
+/// A map that forgets what was put in long ago.
+struct Recent<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
+}
+
+impl<K: Hash + Eq, V> Recent<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= TOLD_MAX / 2 && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
 }
 
 /// What came out of one step.
@@ -94,6 +130,14 @@ impl Inspector {
     pub fn push(&mut self, bytes: &[u8], lens: &Lens<'_>, into: &mut Inspected) {
         let Self { decoder, told } = self;
         decoder.push(bytes, &mut |window| told.look(&window, lens, into));
+    }
+
+    /// Looks at a TLS write, holes included.
+    pub fn push_write(&mut self, write: &Write, lens: &Lens<'_>, into: &mut Inspected) {
+        write.for_each(|piece| match piece {
+            Ok(bytes) => self.push(bytes, lens, into),
+            Err(missing) => self.gap(missing, lens, into),
+        });
     }
 
     /// Bytes are missing here.
@@ -126,26 +170,42 @@ impl Told {
         }
         let scene = Scene { key: key_name(window), place: place(window.part), now_unix: lens.now_unix };
         scan(window.bytes, &scene, &mut |hit| {
-            if window.owned.contains(&hit.start) {
-                let pseudonym = lens.key.pseudonym(hit.number.digits());
-                if self.is_first(pseudonym, window.part) {
-                    into.findings.push(finding(&hit, pseudonym, window, lens));
-                }
+            if !window.owned.contains(&hit.start) {
+                return;
+            }
+            let facts = HitFacts {
+                part: part(window.part),
+                class: class(hit.class),
+                confidence: confidence(hit.confidence),
+            };
+            let pseudonym = lens.key.pseudonym(hit.number.digits());
+            if !self.is_shown_elsewhere(pseudonym, window)
+                && lens.policy.tells(&facts)
+                && self.is_first(pseudonym, window.part)
+            {
+                into.findings.push(finding(&hit, pseudonym, window, lens));
             }
         });
     }
 
+    /// Whether these are the raw bytes of a specific part that had the number. Takes note of specific parts.
+    fn is_shown_elsewhere(&mut self, pseudonym: Pseudonym, window: &Window<'_>) -> bool {
+        let (known, source) = (self.specific.get(&pseudonym), &window.source);
+        if !window.part.is_specific() {
+            return known.is_some_and(|known| known.start < source.end && source.start < known.end);
+        }
+        let cover =
+            known.map_or(source.clone(), |known| known.start.min(source.start)..known.end.max(source.end));
+        self.specific.insert(pseudonym, cover);
+        false
+    }
+
     fn is_first(&mut self, pseudonym: Pseudonym, part: StreamPart) -> bool {
-        if !part.is_specific() && self.specific.contains(&pseudonym) {
-            return false;
+        let is_first = self.by_part.get(&(pseudonym, part)).is_none();
+        if is_first {
+            self.by_part.insert((pseudonym, part), ());
         }
-        if self.by_part.len() >= TOLD_MAX {
-            self.by_part.clear();
-        }
-        if part.is_specific() {
-            self.specific.insert(pseudonym);
-        }
-        self.by_part.insert((pseudonym, part))
+        is_first
     }
 }
 
@@ -215,3 +275,7 @@ fn confidence(confidence: cprvagt_cpr::Confidence) -> Confidence {
         cprvagt_cpr::Confidence::None => Confidence::None,
     }
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -78,6 +78,7 @@ impl Programs {
         let mut programs = Self { ebpf, cgroup, logger, tls_program: TLS_PROGRAMS[0] };
         programs.write_allow(&options.allow)?;
         programs.load_all()?;
+        programs.log_verifier_cost();
         Ok(programs)
     }
 
@@ -94,6 +95,16 @@ impl Programs {
             self.program::<RawTracePoint>(name)?.load().map_err(|error| load_error(name, &error))?;
         }
         Ok(())
+    }
+
+    /// What each program cost the verifier: a number to watch, since one million is the end.
+    fn log_verifier_cost(&self) {
+        for (name, program) in self.ebpf.programs() {
+            let Ok(info) = program.info() else { continue };
+            if let Some(instructions) = info.verified_instruction_count() {
+                tracing::debug!(name, instructions, "program verified");
+            }
+        }
     }
 
     fn load_tls_program(&mut self) -> Result<(), CaptureError> {

@@ -37,7 +37,8 @@ pub(super) fn probe_site(function: &FunctionCode) -> ProbeSite {
     let Some(address) = first_emulated(function) else {
         return entry;
     };
-    let offset = address - function.address;
+    // A file may say that its code wraps around the end of the address space.
+    let offset = address.wrapping_sub(function.address);
     if offset > 0 && is_jumped_back_to(function, address) {
         return entry;
     }
@@ -216,10 +217,8 @@ impl SessionReads {
             && instruction.op0_kind() == OpKind::Register
             && instruction.op0_register().is_gpr()
         {
-            return moved(
-                held[instruction.op0_register().full_register().number()],
-                instruction.immediate(1),
-            );
+            let sum = held[instruction.op0_register().full_register().number()];
+            return instruction.try_immediate(1).map_or(Held::Other, |by| moved(sum, by));
         }
         Held::Other
     }
@@ -357,3 +356,7 @@ mod tests {
         assert_eq!(server_word(&function(&[0x31, 0xc0, 0xc3])), None);
     }
 }
+
+#[cfg(test)]
+#[path = "site_properties.rs"]
+mod properties;

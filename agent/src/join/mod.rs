@@ -15,9 +15,10 @@
 //!
 //! # Retries
 //! A library that could not send returns, and the program calls again with the same bytes, or with the
-//! rest of them. Entry probes see each call. While the last write has not left whole, a call with the same
-//! bytes is a retry and one with its tail a continuation: neither is new content. If more records leave
-//! than the writes account for, a retry was a true repeat and is taken up after all.
+//! rest of them. Entry probes see each call. A call with the bytes of the call before it is a retry and one
+//! with its tail a continuation: neither is new content, whether or not the record's header has passed. If
+//! more records leave than the writes account for, a retry was a true repeat and is taken up after all:
+//! see [`repeats`].
 //!
 //! # Races
 //! No record precedes its write in the ring. A write may precede its hello: programs that hand over data
@@ -27,9 +28,14 @@
 //!
 //! # Limits
 //! [`writes::WRITES_MAX`] writes being assembled, [`unbound::SESSIONS_MAX`] sessions that wait,
-//! [`tls_flow::PENDING_MAX`] writes of one flow whose records have not all passed.
+//! [`tls_flow::PENDING_MAX`] writes of one flow whose records have not all passed, [`repeats::AGAIN_MAX`]
+//! that were called again. The first two also have a limit in bytes.
 
 pub mod records;
+pub mod repeats;
 pub mod tls_flow;
 pub mod unbound;
 pub mod writes;
+
+#[cfg(test)]
+pub mod sample;

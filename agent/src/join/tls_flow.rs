@@ -1,22 +1,23 @@
 //! One TLS flow: its writes in order, its records in order, and which carried which.
 //!
-//! *Invariants*: `sent <= len` of every pending write; pending writes leave in the order they came.
+//! *Invariants*: `sent < len` of every pending write; pending writes leave in the order they came; the
+//! parts of a record's account add up to its length with the header.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range, rc::Rc};
 
 use cprvagt_stream::tls::{PlainLen, TLS_1_3, plain_len};
 
-use super::{records::RecordHeader, writes::Write};
+use super::{records::RecordHeader, repeats::Repeats, writes::Write};
 
 /// Writes of one flow whose records have not all passed.
 pub const PENDING_MAX: usize = 4096;
-/// Longest write whose bytes are kept to tell a retry from a new write.
-const KEPT_BYTES_MAX: u64 = 16 << 20;
 /// Most plaintext of one record (RFC 8446, 5.1).
-const FRAGMENT_MAX: u64 = 1 << 14;
+pub const FRAGMENT_MAX: u64 = 1 << 14;
 /// Plaintext of one record where OpenSSL encrypts several side by side: CBC suites of TLS 1.1 and 1.2 without
 /// encrypt-then-MAC, on writes of four fragments and more (`ssl3_write_bytes`, "multi-block").
 const MULTI_BLOCK_FRAGMENT: u64 = FRAGMENT_MAX - 512;
+/// Least of it that a program can ask for (SSL_CTX_set_max_send_fragment(3)).
+const FRAGMENT_MIN: u64 = 512;
 /// Content type of application data.
 const APPLICATION_DATA: u32 = 23;
 /// Bytes of a record header.
@@ -26,18 +27,23 @@ const HEADER_LEN: u64 = 5;
 const FINISHED_LENGTHS: [u32; 2] = [53, 69];
 /// Longest alert or KeyUpdate, in plaintext bytes (RFC 8446, 6 and 4.6.3).
 const SIGNAL_LEN_MAX: u64 = 5;
+/// What a record of an unknown cipher adds to the plaintext: from a short tag without nonce (RFC 6655) to
+/// a vector, a SHA-384 MAC and a block of padding (RFC 5246, 6.2.3.2).
+const OVERHEAD: Range<usize> = 8..81;
+/// Early data goes out before the answer; it is always TLS 1.3, and most of its suites add the same.
+const EARLY_SUITE: Suite = Suite { version: TLS_1_3, cipher: 0x1301 };
 
 /// The state of one flow.
+#[derive(Default)]
 pub struct TlsFlow {
     suite: Option<Suite>,
     early_data: bool,
     finished: bool,
     pending: VecDeque<Pending>,
-    last: Option<Write>,
-    repeats: u32,
-    bound: bool,
+    repeats: Repeats,
+    calls: u64,
     written: u64,
-    sent: u64,
+    passed: Range<u64>,
     doubtful: bool,
 }
 
@@ -48,19 +54,25 @@ struct Suite {
 }
 
 struct Pending {
+    number: u64,
+    /// Where it begins in the session's plaintext.
+    start: u64,
     len: u64,
     sent: u64,
     lost_bytes: u64,
     skipped_bytes: u64,
 }
 
-/// What a call of a writing function was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// New content, at this offset of the session's plaintext.
-    New,
-    /// The same again, or the rest of the last: nothing new.
-    Retry,
+impl Pending {
+    /// What has not left, in the session's plaintext.
+    const fn unsent(&self) -> Range<u64> {
+        self.start + self.sent..self.start + self.len
+    }
+
+    /// Plaintext of its next record.
+    fn fragment(&self) -> u64 {
+        (self.len - self.sent).min(FRAGMENT_MAX)
+    }
 }
 
 /// What a record turned out to carry, in bytes.
@@ -76,29 +88,29 @@ pub struct Carried {
     pub protocol: u64,
     /// Application data that no tap saw being written.
     pub unseen: u64,
-    /// The last write was repeated in earnest: its content counts once more.
-    pub repeated: bool,
+}
+
+/// A record's plaintext length, and whether that is known or guessed.
+#[derive(Clone, Copy)]
+struct Length {
+    plain: PlainLen,
+    guessed: bool,
+}
+
+impl Length {
+    fn admits(self, fragment: u64) -> bool {
+        self.plain.admits(usize::try_from(fragment).unwrap_or(usize::MAX))
+    }
 }
 
 impl TlsFlow {
-    /// A flow whose ClientHello has just passed.
-    pub const fn new(early_data: bool) -> Self {
-        Self {
-            suite: None,
-            early_data,
-            finished: false,
-            pending: VecDeque::new(),
-            last: None,
-            repeats: 0,
-            bound: false,
-            written: 0,
-            sent: 0,
-            doubtful: false,
-        }
+    /// The ClientHello announced early data.
+    pub const fn expect_early_data(&mut self) {
+        self.early_data = true;
     }
 
     /// The ServerHello told version and cipher.
-    pub fn answered(&mut self, version: u16, cipher: u16) {
+    pub const fn answered(&mut self, version: u16, cipher: u16) {
         self.suite = Some(Suite { version, cipher });
     }
 
@@ -107,14 +119,20 @@ impl TlsFlow {
         self.suite.map(|suite| suite.version)
     }
 
-    /// Whether any write was ever bound to this flow.
-    pub const fn is_bound(&self) -> bool {
-        self.bound
+    /// Bytes of the session's plaintext so far, whether they have left or not.
+    pub const fn written(&self) -> u64 {
+        self.written
     }
 
-    /// Bytes of the session's plaintext whose records have passed.
-    pub const fn sent(&self) -> u64 {
-        self.sent
+    /// Whether the records of all plaintext up to offset `needs` have passed.
+    pub fn is_sent(&self, needs: u64) -> bool {
+        self.pending.iter().map(Pending::unsent).all(|unsent| needs <= unsent.start || needs > unsent.end)
+    }
+
+    /// Whether the write of the byte before offset `needs` was passed over: its records were lost or never
+    /// came. Known of the latest such writes only.
+    pub fn was_passed_over(&self, needs: u64) -> bool {
+        needs > self.passed.start && needs <= self.passed.end
     }
 
     /// Whether records and writes have disagreed: what is told from then on is `likely`.
@@ -122,112 +140,137 @@ impl TlsFlow {
         self.doubtful
     }
 
-    /// A call on this flow's session. New content is to be inspected by the caller.
-    pub fn write(&mut self, write: Write) -> (Call, Option<&Write>) {
-        self.bound = true;
-        if self.is_retry(&write) {
-            return (Call::Retry, None);
+    /// A call on this flow's session; returns the write if it brings new content, which the caller is to
+    /// inspect.
+    pub fn write(&mut self, write: Write) -> Option<Rc<Write>> {
+        let write = Rc::new(write);
+        if self.repeats.is_retry(&write) {
+            return None;
         }
         if self.pending.len() >= PENDING_MAX {
-            // Their records were lost or will never come: they count as passed over.
-            self.pending.pop_front();
-            self.doubtful = true;
+            self.pass_over(1);
         }
+        self.calls += 1;
+        let pending = self.begin(self.calls, &write);
         self.pending.push_back(Pending {
-            len: write.len(),
-            sent: 0,
             lost_bytes: write.lost_bytes,
             skipped_bytes: write.skipped_bytes,
+            ..pending
         });
-        self.written += write.len();
-        self.repeats = 0;
-        self.last = Some(write);
-        (Call::New, self.last.as_ref())
+        self.repeats.begin(self.calls, Rc::clone(&write));
+        Some(write)
     }
 
-    fn is_retry(&mut self, write: &Write) -> bool {
-        let (Some(last), Some(pending)) = (&self.last, self.pending.back()) else {
-            return false;
-        };
-        if write.len() == last.len() && write.is_tail_of(last, 0) {
-            self.repeats += 1;
-            return true;
+    fn begin(&mut self, number: u64, write: &Write) -> Pending {
+        let (start, len) = (self.written, write.len());
+        self.written = self.written.saturating_add(len);
+        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0 }
+    }
+
+    /// The oldest writes have not left, or their records were lost.
+    fn pass_over(&mut self, count: usize) {
+        self.doubtful = true;
+        for passed in self.pending.drain(..count) {
+            let unsent = passed.unsent();
+            let follows = self.passed.end == passed.start;
+            self.passed = if follows { self.passed.start..unsent.end } else { unsent };
         }
-        // A continuation begins where records have taken the last write; the program may have been told
-        // of fewer records than have passed since.
-        let skipped = last.len().saturating_sub(write.len());
-        skipped > 0
-            && skipped <= pending.sent.max(FRAGMENT_MAX)
-            && write.call.buffer == last.call.buffer + skipped
-            && write.is_tail_of(last, skipped)
     }
 
-    /// A record passed.
-    pub fn record(&mut self, record: RecordHeader) -> Carried {
+    /// A record passed. Returns what it carried and, if the last write was repeated in earnest, its
+    /// content, which counts once more: the caller is to inspect it again.
+    pub fn record(&mut self, record: RecordHeader) -> (Carried, Option<Rc<Write>>) {
         let whole = HEADER_LEN + u64::from(record.length);
         let protocol = Carried { protocol: whole, ..Carried::default() };
-        if record.content != APPLICATION_DATA || self.is_handshake(record.length) {
-            return protocol;
+        if record.content != APPLICATION_DATA {
+            return (protocol, None);
         }
-        let plain = self.plain_len(record.length);
-        if let Some(taken) = self.take_plain(plain) {
-            return self.settle(taken, whole);
+        let length = self.plain_len(record.length);
+        if self.is_handshake(record.length, length) {
+            return (protocol, None);
         }
-        if self.repeats > 0 && let Some(len) = self.last.as_ref().map(Write::len)
-            && plain.admits(fragment(len))
-        {
-            return self.repeat(len, plain, whole);
+        let (taken, repeated) = self.take_plain(length);
+        if let Some(taken) = taken {
+            self.doubtful |= length.guessed;
+            return (self.settle(taken, whole), repeated);
         }
-        if matches!(plain, PlainLen::Exact(len) if len as u64 <= SIGNAL_LEN_MAX) {
-            return protocol;
-        }
-        Carried { unseen: whole, ..Carried::default() }
+        let signal = matches!(length.plain, PlainLen::Exact(len) if len as u64 <= SIGNAL_LEN_MAX);
+        (if signal { protocol } else { Carried { unseen: whole, ..Carried::default() } }, None)
     }
 
-    /// In TLS 1.3 the client's handshake ends under the cloak of application data.
-    fn is_handshake(&mut self, length: u32) -> bool {
+    /// In TLS 1.3 the client's handshake ends under the cloak of application data. What fits a write is
+    /// early data that was under way, or the Finished was lost.
+    fn is_handshake(&mut self, record_len: u32, length: Length) -> bool {
         let is_1_3 = self.suite.is_some_and(|suite| suite.version == TLS_1_3);
-        let early = self.suite.is_none() && self.early_data;
-        if !is_1_3 || self.finished || early {
+        if !is_1_3 || self.finished {
             return false;
         }
-        self.finished = FINISHED_LENGTHS.contains(&length);
-        true
-    }
-
-    fn plain_len(&self, length: u32) -> PlainLen {
-        // Early data goes out before the answer; it is always TLS 1.3.
-        let suite = self.suite.unwrap_or(Suite { version: TLS_1_3, cipher: 0x1301 });
-        plain_len(suite.version, suite.cipher, length as usize)
-    }
-
-    /// Takes a record's plaintext from the pending writes; `None` when no write fits.
-    fn take_plain(&mut self, plain: PlainLen) -> Option<u64> {
-        let fits = |pending: &Pending| plain.admits(fragment(pending.len - pending.sent));
-        let front = self.pending.front()?;
-        let rest = front.len - front.sent;
-        if fits(front) {
-            return Some(rest.min(FRAGMENT_MAX));
+        if FINISHED_LENGTHS.contains(&record_len) {
+            self.finished = true;
+            return true;
         }
-        if matches!(plain, PlainLen::Range { .. })
-            && rest > MULTI_BLOCK_FRAGMENT
-            && plain.admits(MULTI_BLOCK_FRAGMENT as usize)
-        {
-            return Some(MULTI_BLOCK_FRAGMENT);
-        }
-        if let Some(later) = self.pending.iter().position(fits) {
-            // Writes that never left, or whose records were lost.
+        let fits = self.pending.front().is_some_and(|front| length.admits(front.fragment()));
+        if fits && !self.early_data {
+            self.finished = true;
             self.doubtful = true;
-            for passed in self.pending.drain(..later) {
-                self.sent += passed.len - passed.sent;
-            }
-            let front = self.pending.front()?;
-            return Some((front.len - front.sent).min(FRAGMENT_MAX));
         }
-        // Programs may ask for shorter fragments (SSL_CTX_set_max_send_fragment); a signal is shorter still.
-        match plain {
-            PlainLen::Exact(len) if (len as u64) < rest && len as u64 >= 512 => Some(len as u64),
-            PlainLen::Unknown => Some(rest.min(FRAGMENT_MAX)),
+        !fits
+    }
+
+    fn plain_len(&self, record_len: u32) -> Length {
+        let early = self.early_data.then_some(EARLY_SUITE);
+        let len = record_len as usize;
+        let plain = self.suite.or(early).map(|suite| plain_len(suite.version, suite.cipher, len));
+        match plain.unwrap_or(PlainLen::Unknown) {
+            PlainLen::Unknown => {
+                let (min, max) = (len.saturating_sub(OVERHEAD.end - 1), len.saturating_sub(OVERHEAD.start));
+                Length { plain: PlainLen::Range { min, max }, guessed: true }
+            }
+            plain => Length { plain, guessed: false },
+        }
+    }
+
+    /// Finds the write whose record this is and puts it in front; returns how much of it the record takes,
+    /// and the write if it was a repeat. A write that goes on, a repeat, a later write, and a piece of a
+    /// write are tried in this order.
+    fn take_plain(&mut self, length: Length) -> (Option<u64>, Option<Rc<Write>>) {
+        let front = self.pending.front().map(|front| (front.number, front.sent, front.fragment()));
+        if let Some((_, _, fragment)) = front
+            && length.admits(fragment)
+        {
+            return (Some(fragment), None);
+        }
+        let is_block = matches!(length.plain, PlainLen::Range { .. }) && length.admits(MULTI_BLOCK_FRAGMENT);
+        if is_block && front.is_some_and(|(.., fragment)| fragment > MULTI_BLOCK_FRAGMENT) {
+            return (Some(MULTI_BLOCK_FRAGMENT), None);
+        }
+        let begun = front.is_some_and(|(_, sent, _)| sent > 0);
+        if !begun && !length.guessed {
+            let before = front.map_or(u64::MAX, |(number, ..)| number);
+            let fits = |len: u64| length.admits(len.min(FRAGMENT_MAX));
+            if let Some((number, write)) = self.repeats.take(before, fits) {
+                let pending = self.begin(number, &write);
+                let fragment = pending.fragment();
+                self.pending.push_front(pending);
+                return (Some(fragment), Some(write));
+            }
+        }
+        (self.take_later(length).or_else(|| self.take_piece(length)), None)
+    }
+
+    /// A later write fits: those before it never left, or their records were lost.
+    fn take_later(&mut self, length: Length) -> Option<u64> {
+        let fits = |pending: &Pending| length.admits(pending.fragment());
+        let later = self.pending.iter().position(fits).filter(|_| !length.guessed)?;
+        self.pass_over(later);
+        self.pending.front().map(Pending::fragment)
+    }
+
+    /// Programs may ask for short fragments; a signal is shorter still.
+    fn take_piece(&self, length: Length) -> Option<u64> {
+        let fragment = self.pending.front()?.fragment();
+        match length.plain {
+            PlainLen::Exact(len) => Some(len as u64).filter(|len| (FRAGMENT_MIN..fragment).contains(len)),
             _ => None,
         }
     }
@@ -237,51 +280,19 @@ impl TlsFlow {
             return Carried { unseen: whole, ..Carried::default() };
         };
         front.sent += taken;
-        self.sent += taken;
         let lost = taken.min(front.lost_bytes);
         front.lost_bytes -= lost;
         let skipped = (taken - lost).min(front.skipped_bytes);
         front.skipped_bytes -= skipped;
         if front.sent >= front.len {
+            let (number, len) = (front.number, front.len);
             self.pending.pop_front();
-            self.forget_last();
+            self.repeats.left(number, len);
         }
-        let protocol = whole.saturating_sub(taken);
-        Carried { inspected: taken - lost - skipped, lost, skipped, protocol, ..Carried::default() }
-    }
-
-    /// The last write's bytes are only needed while it may be called again.
-    fn forget_last(&mut self) {
-        let too_long = self.last.as_ref().is_some_and(|last| last.len() > KEPT_BYTES_MAX);
-        if self.pending.is_empty() && (self.repeats == 0 || too_long) {
-            self.last = None;
-        }
-    }
-
-    fn repeat(&mut self, len: u64, plain: PlainLen, whole: u64) -> Carried {
-        self.repeats -= 1;
-        let pending = Pending { len, sent: 0, lost_bytes: 0, skipped_bytes: 0 };
-        self.pending.push_back(pending);
-        self.written += len;
-        let taken = self.take_plain(plain).unwrap_or(0);
-        // Settled after the caller has inspected the content again: it is at the end of the plaintext.
-        let mut carried = self.settle(taken, whole);
-        carried.repeated = true;
-        carried
-    }
-
-    /// The content of the last write, for a repeat.
-    pub fn last(&self) -> Option<&Write> {
-        self.last.as_ref()
-    }
-
-    /// Whether every byte written has left.
-    pub fn is_all_sent(&self) -> bool {
-        self.sent >= self.written
+        Carried { inspected: taken - lost - skipped, lost, skipped, protocol: whole - taken, unseen: 0 }
     }
 }
 
-/// Plaintext of the next record of a write with `rest` bytes left.
-fn fragment(rest: u64) -> usize {
-    rest.min(FRAGMENT_MAX) as usize
-}
+#[cfg(test)]
+#[path = "tls_flow_tests.rs"]
+mod tests;

@@ -1,19 +1,28 @@
 //! Putting a TLS write together from its records.
+//!
+//! A thread is in one call at a time: what it begins ends what it had open, whose end was lost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cprvagt_abi::{Function, INLINE_MAX, TlsData, TlsWrite, TlsWriteEnd};
 use cprvagt_stream::Plain;
 
 /// Writes that are being assembled at most; with more, the oldest are taken as they are.
 pub const WRITES_MAX: usize = 4096;
+/// Bytes of them at most, likewise.
+pub const WRITES_BYTES_MAX: u64 = 256 << 20;
+/// What the length of a write is cut to: no process has more memory, and offsets in a session's plaintext
+/// stay far from the end of 64 bits.
+pub const WRITE_LEN_MAX: u64 = 1 << 40;
 
 /// A write with all of its bytes that could be had.
+///
+/// The pieces are in order, do not overlap, and lie within the write.
 pub struct Write {
     /// What the probe saw.
     pub call: TlsWrite,
     /// Its bytes, in order, each with its offset.
-    pub pieces: Vec<(u64, Plain)>,
+    pieces: Vec<(u64, Plain)>,
     /// Bytes that found no room in the ring.
     pub lost_bytes: u64,
     /// Bytes that were not resident or beyond the limit of one write.
@@ -21,6 +30,43 @@ pub struct Write {
 }
 
 impl Write {
+    fn new(mut call: TlsWrite, payload: &[u8]) -> Self {
+        call.length = call.length.min(WRITE_LEN_MAX);
+        let mut write = Self { call, pieces: Vec::new(), lost_bytes: 0, skipped_bytes: 0 };
+        write.add(0, payload);
+        write
+    }
+
+    /// Adds the bytes at `offset`, which continue the write, maybe behind a hole; others are left out.
+    /// Returns how many were added.
+    fn add(&mut self, offset: u64, payload: &[u8]) -> u64 {
+        let len = payload.len() as u64;
+        let fits = offset.checked_add(len).is_some_and(|end| end <= self.len());
+        if len == 0 || offset < self.end() || !fits {
+            return 0;
+        }
+        self.pieces.push((offset, Plain::from(payload.to_vec())));
+        len
+    }
+
+    /// Offset behind the last byte that is there.
+    fn end(&self) -> u64 {
+        self.pieces.last().map_or(0, |(offset, piece)| offset + piece.len() as u64)
+    }
+
+    /// Bytes that are there.
+    pub fn held_bytes(&self) -> u64 {
+        self.pieces.iter().map(|(_, piece)| piece.len() as u64).sum()
+    }
+
+    /// No bytes will come: what is missing was skipped, as far as the probe said so, else lost.
+    fn complete(mut self, skipped_bytes: u64) -> Self {
+        let missing = self.len() - self.held_bytes();
+        self.skipped_bytes = missing.min(skipped_bytes);
+        self.lost_bytes = missing - self.skipped_bytes;
+        self
+    }
+
     /// Bytes that the program handed over.
     pub const fn len(&self) -> u64 {
         self.call.length
@@ -41,7 +87,7 @@ impl Write {
     }
 
     /// Hands the bytes over in order, and the length of each hole.
-    pub fn for_each(&self, take: &mut dyn FnMut(Result<&[u8], u64>)) {
+    pub fn for_each(&self, mut take: impl FnMut(Result<&[u8], u64>)) {
         let mut at = 0;
         for (offset, piece) in &self.pieces {
             if *offset > at {
@@ -55,70 +101,138 @@ impl Write {
         }
     }
 
+    /// The bytes from `from` on that are there, in slices that are not empty.
+    pub fn slices(&self, from: u64) -> impl Iterator<Item = &[u8]> {
+        self.pieces.iter().filter_map(move |(offset, piece)| {
+            let skip = usize::try_from(from.saturating_sub(*offset)).unwrap_or(usize::MAX);
+            piece.as_slice().get(skip..).filter(|rest| !rest.is_empty())
+        })
+    }
+
     /// Whether this write's bytes are those of `other` from `from` on.
     pub fn is_tail_of(&self, other: &Self, from: u64) -> bool {
-        if !self.is_whole() || !other.is_whole() || from + self.len() != other.len() {
+        if !self.is_whole() || !other.is_whole() || self.len().checked_add(from) != Some(other.len()) {
             return false;
         }
-        let mut mine = self.pieces.iter().flat_map(|(_, piece)| piece.as_slice());
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let mut theirs = other.pieces.iter().flat_map(|(_, piece)| piece.as_slice()).skip(from);
-        mine.all(|byte| Some(byte) == theirs.next())
+        are_equal(self.slices(0), other.slices(from))
+    }
+}
+
+/// Whether two rows of slices, none of them empty, spell the same bytes.
+fn are_equal<'a>(mut one: impl Iterator<Item = &'a [u8]>, mut other: impl Iterator<Item = &'a [u8]>) -> bool {
+    let (mut mine, mut theirs): (&[u8], &[u8]) = (&[], &[]);
+    loop {
+        if mine.is_empty() {
+            mine = one.next().unwrap_or_default();
+        }
+        if theirs.is_empty() {
+            theirs = other.next().unwrap_or_default();
+        }
+        let count = mine.len().min(theirs.len());
+        if count == 0 {
+            return mine.is_empty() && theirs.is_empty();
+        }
+        if mine[..count] != theirs[..count] {
+            return false;
+        }
+        (mine, theirs) = (&mine[count..], &theirs[count..]);
     }
 }
 
 /// The writes that are not whole yet.
 #[derive(Default)]
 pub struct Writes {
-    open: HashMap<u64, Write>,
+    /// In the order they began.
+    open: BTreeMap<u64, Write>,
+    by_id: HashMap<u64, u64>,
+    by_thread: HashMap<u32, u64>,
+    begun: u64,
+    held_bytes: u64,
 }
 
 impl Writes {
-    /// A write began; returns it when it came whole.
-    pub fn begin(&mut self, call: TlsWrite, payload: &[u8]) -> Option<Write> {
-        let mut write = Write { call, pieces: Vec::new(), lost_bytes: 0, skipped_bytes: 0 };
-        if !payload.is_empty() {
-            write.pieces.push((0, Plain::from(payload.to_vec())));
-        }
+    /// A write began; returns what is as whole as it will be: this one when it came in one record, before
+    /// it what the same thread had open, or what must make room.
+    pub fn begin(&mut self, call: TlsWrite, payload: &[u8]) -> Vec<Write> {
+        let cut = [self.by_thread.get(&call.tid).copied(), self.by_id.get(&call.write).copied()];
+        let cut = cut.into_iter().flatten();
+        let mut done: Vec<Write> = cut.filter_map(|place| self.take_cut(place)).collect();
+        let write = Write::new(call, payload);
         if call.length <= INLINE_MAX && payload.len() as u64 == call.length {
-            return Some(write);
+            done.push(write);
+            return done;
         }
-        let oldest = (self.open.len() >= WRITES_MAX).then(|| self.open.values().map(|write| write.call.head.at_ns).min());
-        self.open.insert(call.write, write);
-        let oldest = oldest.flatten()?;
-        self.take_cut(|write| write.call.head.at_ns == oldest)
+        self.begun += 1;
+        self.held_bytes += write.held_bytes();
+        self.by_thread.insert(call.tid, self.begun);
+        self.by_id.insert(call.write, self.begun);
+        self.open.insert(self.begun, write);
+        while self.open.len() > WRITES_MAX {
+            done.extend(self.take_oldest());
+        }
+        done
     }
 
-    /// More bytes of a write.
-    pub fn data(&mut self, data: &TlsData, payload: &[u8]) {
-        if let Some(write) = self.open.get_mut(&data.write) {
-            write.pieces.push((data.offset, Plain::from(payload.to_vec())));
+    /// More bytes of a write; returns writes that must make room for them.
+    pub fn data(&mut self, data: &TlsData, payload: &[u8]) -> Vec<Write> {
+        let Some(write) = self.by_id.get(&data.write).and_then(|place| self.open.get_mut(place)) else {
+            return Vec::new();
+        };
+        self.held_bytes += write.add(data.offset, payload);
+        let mut done = Vec::new();
+        while self.held_bytes > WRITES_BYTES_MAX
+            && let Some(oldest) = self.take_oldest()
+        {
+            done.push(oldest);
         }
+        done
     }
 
     /// A write ended.
     pub fn end(&mut self, end: &TlsWriteEnd) -> Option<Write> {
-        let mut write = self.open.remove(&end.write)?;
-        write.lost_bytes = end.lost_bytes;
-        write.skipped_bytes = end.skipped_bytes;
+        let place = self.by_id.get(&end.write).copied()?;
+        let write = self.remove(place)?;
+        Some(self.let_go(write, end.skipped_bytes))
+    }
+
+    /// The writes of a process that ended in the middle of them, in order.
+    pub fn take_of_process(&mut self, tgid: u32) -> Vec<Write> {
+        let of_process = |(place, write): (&u64, &Write)| (write.call.tgid == tgid).then_some(*place);
+        let places: Vec<u64> = self.open.iter().filter_map(of_process).collect();
+        places.into_iter().filter_map(|place| self.take_cut(place)).collect()
+    }
+
+    /// Every write, in order: the run is over.
+    pub fn take_all(&mut self) -> Vec<Write> {
+        std::iter::from_fn(|| self.take_oldest()).collect()
+    }
+
+    fn take_oldest(&mut self) -> Option<Write> {
+        let place = *self.open.first_key_value()?.0;
+        self.take_cut(place)
+    }
+
+    /// A write that will not be finished: what is missing counts as lost.
+    fn take_cut(&mut self, place: u64) -> Option<Write> {
+        let write = self.remove(place)?;
+        Some(self.let_go(write, 0))
+    }
+
+    fn remove(&mut self, place: u64) -> Option<Write> {
+        let write = self.open.remove(&place)?;
+        self.by_id.remove(&write.call.write);
+        if self.by_thread.get(&write.call.tid) == Some(&place) {
+            self.by_thread.remove(&write.call.tid);
+        }
         Some(write)
     }
 
-    /// A write of a process that ended in the middle of it, or whose end was lost.
-    pub fn take_of_process(&mut self, tgid: u32) -> Option<Write> {
-        self.take_cut(|write| write.call.tgid == tgid)
-    }
-
-    /// Any write: the run is over.
-    pub fn take_any(&mut self) -> Option<Write> {
-        self.take_cut(|_| true)
-    }
-
-    fn take_cut(&mut self, wanted: impl Fn(&Write) -> bool) -> Option<Write> {
-        let id = self.open.iter().find(|(_, write)| wanted(write)).map(|(id, _)| *id)?;
-        let mut write = self.open.remove(&id)?;
-        let there: u64 = write.pieces.iter().map(|(_, piece)| piece.len() as u64).sum();
-        write.lost_bytes = write.len().saturating_sub(there);
-        Some(write)
+    fn let_go(&mut self, write: Write, skipped_bytes: u64) -> Write {
+        self.held_bytes -= write.held_bytes();
+        write.complete(skipped_bytes)
     }
 }
+
+#[cfg(test)]
+#[path = "writes_tests.rs"]
+mod tests;

@@ -12,13 +12,13 @@
 //!
 //! *Invariants*: no I/O and no clock; the same facts always give the same verdict. What is not known about
 //! a flow or a process never allows anything, and never brings a process into the scope of inspection.
-//! *Not here*: `mass-exposure` and `mail-cleartext`, which need a whole response or a mail decoder.
+//! *Not here*: which addresses are this host's own, loopback apart: the kernel programs decide that.
+//! `mass-exposure` and `mail-cleartext`, which need a whole response or a mail decoder.
 
 pub mod address;
 mod prefixes;
 mod waives;
 
-use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 use cprvagt_abi::{AllowKey, AllowRules, Role};
@@ -75,7 +75,6 @@ pub struct Policy {
     by_process: Vec<Allow>,
     system: Vec<System>,
     report: Report,
-    local: HashSet<IpAddr>,
 }
 
 impl Policy {
@@ -91,24 +90,13 @@ impl Policy {
             by_process: config.allow.iter().filter(|entry| entry.from.is_some()).cloned().collect(),
             system: config.system.clone(),
             report: config.report.clone(),
-            local: HashSet::new(),
         })
-    }
-
-    /// Sets the host's own addresses: like loopback, they are never egress.
-    pub fn set_local(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
-        self.local = addresses.into_iter().map(address::canonical).collect();
-    }
-
-    /// Whether `remote` is this host.
-    pub fn is_local(&self, remote: IpAddr) -> bool {
-        let remote = address::canonical(remote);
-        remote.is_loopback() || self.local.contains(&remote)
     }
 
     /// What `hit` in `flow` breaks; `None` when it breaks nothing or is not to be told.
     pub fn verdict(&self, flow: &FlowFacts<'_>, hit: &HitFacts) -> Option<Verdict> {
-        if !self.tells(hit) || flow.remote.is_some_and(|remote| self.is_local(remote.ip())) {
+        if !self.tells(hit) || flow.remote.is_some_and(|remote| address::canonical(remote.ip()).is_loopback())
+        {
             return None;
         }
         let mut broken = broken(flow, hit.part, self.waives(flow)).into_iter();

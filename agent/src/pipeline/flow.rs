@@ -1,24 +1,24 @@
 //! One flow in user space: its bytes in order, its findings until they are proven, its account.
+//!
+//! *Limits*: [`HELD_MAX`] findings wait for their records; with more, the oldest are told as they stand.
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Instant,
 };
 
 use cprvagt_abi::{Flow, Kind, Role, WireData};
-use cprvagt_report::Scrubbed;
-use cprvagt_stream::{
-    Piece, Plain, Reassembly,
-    reassembly::Limits,
-    tls::{client_hello, server_hello},
-};
+use cprvagt_report::{Outcome, Scrubbed};
+use cprvagt_stream::tls::{client_hello, server_hello};
 
+use super::plain::{Outlet, PlainFlow};
 use crate::{
     inspect::{Finding, Inspected, Inspector, Lens},
     join::{
         records::{Met, RecordHeader, RecordReader},
-        tls_flow::{Call, Carried, TlsFlow},
+        tls_flow::{Carried, TlsFlow},
         writes::Write,
     },
     ledger::{Account, Reason},
@@ -30,6 +30,11 @@ use crate::{
 const RECORD_BYTES_MAX: u64 = 5 + (1 << 14) + 2048;
 /// Protocol number of TCP.
 const TCP: u32 = 6;
+/// Findings of one flow that wait for their records.
+pub const HELD_MAX: usize = 4096;
+
+/// Bytes of one flow that are believed: a petabyte. Sums of them stay far from the end of 64 bits.
+const FLOW_BYTES_MAX: u64 = 1 << 50;
 
 /// A flow that is not allowed, or allowed but for the clear-text rule.
 pub struct FlowState {
@@ -41,29 +46,33 @@ pub struct FlowState {
     pub server_name: Option<Scrubbed>,
     /// What became of its bytes.
     pub account: Account,
-    /// When its socket closed.
+    /// When its socket closed, or the kernel had forgotten it.
     pub ended: Option<Instant>,
-    /// Findings that wait for their records.
-    held: Vec<Held>,
-    content: Content,
+    /// Whether the kernel told that the socket closed.
+    closed: bool,
+    /// The decoder of the flow's content: of its bytes, or of the writes of its TLS session.
+    inspector: Inspector,
     plain: Option<PlainFlow>,
     tls: Option<TlsFlow>,
-    records: RecordReader,
-    lost_seen: u64,
-    /// Whether a session was bound by fitting alone, or records have disagreed.
-    fits_only: bool,
-}
-
-/// Plaintext of a flow that is not TLS, or not yet.
-struct PlainFlow {
-    reassembly: Reassembly,
-    datagram: Vec<u8>,
-}
-
-/// The decoder of the flow's content: of its bytes, or of the writes of its TLS session.
-struct Content {
-    inspector: Inspector,
+    /// The tap of the last write.
     tap: &'static str,
+    /// Up to which offset of the session's plaintext its writes were bound by fitting alone.
+    guessed_until: u64,
+    /// Findings that wait for their records, in the order they were made.
+    held: VecDeque<Held>,
+    copied: Copied,
+}
+
+/// A TLS flow whose bytes are copied, so that its records are followed here.
+#[derive(Default)]
+struct Copied {
+    records: RecordReader,
+    /// Sequence number of the next byte.
+    next_seq: Option<u32>,
+    /// Lost bytes of records whose headers came: they are in the records' account.
+    hole_bytes: u64,
+    /// The decoder of bytes that are no records.
+    bare: Option<Inspector>,
 }
 
 struct Held {
@@ -77,32 +86,38 @@ pub struct Told {
     pub finding: Finding,
     /// Which tap saw it.
     pub tap: &'static str,
+    /// Whether the bytes were encrypted on the wire.
+    pub encrypted: bool,
     /// Whether its bytes were seen leaving.
-    pub sent: bool,
-    /// Whether that is certain.
+    pub outcome: Outcome,
+    /// Whether that, and where to, is certain.
     pub certain: bool,
+}
+
+impl Told {
+    fn in_clear(finding: Finding) -> Self {
+        Self { finding, tap: "wire", encrypted: false, outcome: Outcome::Sent, certain: true }
+    }
 }
 
 impl FlowState {
     /// A flow that just began.
     pub fn new(kernel: Flow, process: Option<Arc<ProcessFacts>>) -> Self {
-        let datagram = kernel.protocol != TCP;
-        let inspector = if datagram { Inspector::datagram() } else { Inspector::stream() };
-        let tls = (kernel.kind == Kind::Tls as u32).then(|| TlsFlow::new(false));
-        let plain = tls.is_none().then(|| PlainFlow::new(kernel.high_seq));
+        let is_tls = kernel.kind == Kind::Tls as u32 || kernel.kind == Kind::TlsCopied as u32;
         Self {
-            kernel,
+            kernel: believable(kernel),
             process,
             server_name: None,
             account: Account::default(),
             ended: None,
-            held: Vec::new(),
-            content: Content { inspector, tap: "wire" },
-            plain,
-            tls,
-            records: RecordReader::default(),
-            lost_seen: 0,
-            fits_only: false,
+            closed: false,
+            inspector: if kernel.protocol == TCP { Inspector::stream() } else { Inspector::datagram() },
+            plain: (!is_tls).then(PlainFlow::new),
+            tls: is_tls.then(TlsFlow::default),
+            tap: "wire",
+            guessed_until: 0,
+            held: VecDeque::new(),
+            copied: Copied::default(),
         }
     }
 
@@ -121,11 +136,6 @@ impl FlowState {
         }
     }
 
-    /// Whether the flow is encrypted now.
-    pub const fn is_encrypted(&self) -> bool {
-        self.tls.is_some()
-    }
-
     /// The negotiated TLS version.
     pub fn tls_version(&self) -> Option<u16> {
         self.tls.as_ref().and_then(TlsFlow::version)
@@ -133,33 +143,39 @@ impl FlowState {
 
     /// Bytes of a plaintext flow, or of a TLS flow whose records are followed here.
     pub fn wire_data(&mut self, record: &WireData, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
-        self.kernel.wire_bytes = self.kernel.wire_bytes.max(record.wire_bytes);
+        self.kernel.wire_bytes = self.kernel.wire_bytes.max(record.wire_bytes.min(FLOW_BYTES_MAX));
+        self.kernel.lost_bytes = self.kernel.lost_bytes.max(record.lost_bytes.min(FLOW_BYTES_MAX));
         if self.tls.is_some() {
-            return self.copied_records(bytes, lens);
+            return self.copied_records(record.seq, bytes, lens);
         }
-        let Some(mut plain) = self.plain.take() else { return Vec::new() };
+        let Some(plain) = &mut self.plain else { return Vec::new() };
         let mut inspected = Inspected::default();
-        if self.kernel.protocol == TCP {
-            let lost = record.lost_bytes > self.lost_seen;
-            self.lost_seen = record.lost_bytes;
-            plain.segment(record.seq, bytes, lost, &mut self.content.inspector, lens, &mut inspected);
-        } else {
-            plain.datagram(record, bytes, &mut self.content.inspector, lens, &mut inspected);
+        let mut outlet = Outlet { inspector: &mut self.inspector, lens, into: &mut inspected };
+        match self.kernel.protocol {
+            TCP => plain.segment(record, bytes, &mut outlet),
+            _ => plain.datagram(record, bytes, &mut outlet),
         }
-        self.plain = Some(plain);
         self.settle_plain(inspected)
     }
 
-    fn copied_records(&mut self, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
-        let mut met = Vec::new();
-        self.records.push(bytes, &mut |it| met.push(it));
-        let mut told = Vec::new();
-        for it in met {
-            match it {
-                Met::Record(header) => told.extend(self.tls_record(header, lens)),
-                Met::NoRecord { bytes } => self.account.miss(Reason::Opaque, bytes),
+    fn copied_records(&mut self, seq: u32, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
+        let Copied { records, next_seq, hole_bytes, bare } = &mut self.copied;
+        let (mut headers, mut inspected) = (Vec::new(), Inspected::default());
+        let mut take = |met: Met<'_>| match met {
+            Met::Record(header) => headers.push(header),
+            Met::NoRecord(bytes) => {
+                bare.get_or_insert_with(Inspector::stream).push(bytes, lens, &mut inspected)
             }
+        };
+        let hole = next_seq.map_or(0, |next| seq.wrapping_sub(next)) as i32;
+        if let Ok(hole @ 1..) = u64::try_from(hole) {
+            *hole_bytes += records.skip(hole, &mut take);
         }
+        records.push(bytes, &mut take);
+        *next_seq = Some(seq.wrapping_add(bytes.len() as u32));
+        let mut told: Vec<Told> =
+            headers.into_iter().flat_map(|header| self.tls_record(header, lens)).collect();
+        told.extend(self.settle_plain(inspected));
         told
     }
 
@@ -167,20 +183,31 @@ impl FlowState {
     fn settle_plain(&mut self, inspected: Inspected) -> Vec<Told> {
         self.account.inspected_bytes += inspected.counted.text_bytes;
         self.account.miss(Reason::Opaque, inspected.counted.opaque_bytes);
-        let told = |finding| Told { finding, tap: "wire", sent: true, certain: true };
-        inspected.findings.into_iter().map(told).collect()
+        inspected.findings.into_iter().map(Told::in_clear).collect()
     }
 
     /// A ClientHello: from here on the flow is TLS.
     pub fn hello(&mut self, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
-        let told = self.finish_plain(lens);
-        let hello = client_hello(bytes);
-        if self.tls.is_none() || self.server_name.is_none() {
-            self.content.inspector = Inspector::stream();
-            self.tls = Some(TlsFlow::new(hello.as_ref().is_some_and(|hello| hello.has_early_data)));
+        let told = self.turn_to_tls(lens);
+        let Some(hello) = client_hello(bytes) else { return told };
+        if let Some(tls) = &mut self.tls
+            && hello.has_early_data
+        {
+            tls.expect_early_data();
         }
         let scrubber = Scrubber::at(lens.now_unix);
-        self.server_name = hello.and_then(|hello| hello.sni).map(|name| scrubber.name(name));
+        self.server_name = hello.sni.map(|name| scrubber.name(name)).or(self.server_name.take());
+        told
+    }
+
+    /// From here on the flow is TLS, if it was not: what was plain ends. Its hello may have been lost.
+    fn turn_to_tls(&mut self, lens: &Lens<'_>) -> Vec<Told> {
+        if self.tls.is_some() {
+            return Vec::new();
+        }
+        let told = self.finish_plain(lens);
+        self.inspector = Inspector::stream();
+        self.tls = Some(TlsFlow::default());
         told
     }
 
@@ -193,31 +220,38 @@ impl FlowState {
         }
     }
 
-    /// A write on this flow's session.
-    pub fn write(&mut self, write: Write, fits_only: bool, lens: &Lens<'_>) {
-        self.fits_only |= fits_only;
-        let Some(tls) = &mut self.tls else { return };
-        self.content.tap = write.tap();
-        let mut inspected = Inspected::default();
-        if let (Call::New, Some(write)) = tls.write(write) {
-            inspect_write(&mut self.content.inspector, write, lens, &mut inspected);
+    /// A write on this flow's session, which was bound by its random or, if `guessed`, by fitting alone.
+    pub fn write(&mut self, write: Write, guessed: bool, lens: &Lens<'_>) -> Vec<Told> {
+        let mut told = self.turn_to_tls(lens);
+        let Some(tls) = &mut self.tls else { return told };
+        if let Some(write) = tls.write(write) {
+            if guessed {
+                self.guessed_until = tls.written();
+            }
+            self.inspect_write(&write, lens);
         }
+        told.extend(self.release());
+        told
+    }
+
+    fn inspect_write(&mut self, write: &Write, lens: &Lens<'_>) {
+        let mut inspected = Inspected::default();
+        self.inspector.push_write(write, lens, &mut inspected);
+        self.tap = write.tap();
         self.hold(inspected);
     }
 
     /// The header of a TLS record; returns what it proves.
     pub fn tls_record(&mut self, header: RecordHeader, lens: &Lens<'_>) -> Vec<Told> {
-        let Some(tls) = &mut self.tls else { return Vec::new() };
-        let carried = tls.record(header);
-        if carried.repeated
-            && let Some(write) = tls.last()
-        {
-            let mut inspected = Inspected::default();
-            inspect_write(&mut self.content.inspector, write, lens, &mut inspected);
-            self.hold(inspected);
-        }
+        let mut told = self.turn_to_tls(lens);
+        let Some(tls) = &mut self.tls else { return told };
+        let (carried, repeated) = tls.record(header);
         self.enter(carried);
-        self.release()
+        if let Some(write) = repeated {
+            self.inspect_write(&write, lens);
+        }
+        told.extend(self.release());
+        told
     }
 
     fn enter(&mut self, carried: Carried) {
@@ -230,114 +264,132 @@ impl FlowState {
 
     /// Bytes of TLS writes are counted when their records pass, so what is counted here is left out.
     fn hold(&mut self, inspected: Inspected) {
-        let tap = self.content.tap;
+        let tap = self.tap;
         self.held.extend(inspected.findings.into_iter().map(|finding| Held { finding, tap }));
     }
 
-    /// The findings whose bytes have left.
+    /// The findings whose bytes have left, and those that find no room to wait.
     fn release(&mut self) -> Vec<Told> {
-        let Some(tls) = &self.tls else { return Vec::new() };
-        if self.held.is_empty() {
-            return Vec::new();
+        let mut told = Vec::new();
+        while let Some(front) = self.held.front()
+            && (self.held.len() > HELD_MAX || self.outcome(front) != Outcome::NotSent)
+        {
+            let outcome = if self.outcome(front) == Outcome::Sent { Outcome::Sent } else { Outcome::Unknown };
+            told.extend(self.held.pop_front().map(|held| self.told(held, outcome)));
         }
-        let (sent, certain) = (tls.sent(), !tls.is_doubtful() && !self.fits_only);
-        let (left, held) = std::mem::take(&mut self.held).into_iter().partition(|held: &Held| held.finding.needs <= sent);
-        self.held = held;
-        let told = |held: Held| Told { finding: held.finding, tap: held.tap, sent: true, certain };
-        left.into_iter().map(told).collect()
+        told
+    }
+
+    /// What the records say of a finding's bytes: `NotSent` is as yet.
+    fn outcome(&self, held: &Held) -> Outcome {
+        let needs = held.finding.needs;
+        match &self.tls {
+            Some(tls) if tls.was_passed_over(needs) => Outcome::Unknown,
+            Some(tls) if tls.is_sent(needs) => Outcome::Sent,
+            _ => Outcome::NotSent,
+        }
+    }
+
+    fn told(&self, held: Held, outcome: Outcome) -> Told {
+        let guessed = held.finding.needs <= self.guessed_until;
+        let doubtful = guessed || self.tls.as_ref().is_none_or(TlsFlow::is_doubtful);
+        let certain = outcome == Outcome::Sent && !doubtful;
+        Told { finding: held.finding, tap: held.tap, encrypted: true, outcome, certain }
     }
 
     /// No bytes came for a while.
     pub fn quiet(&mut self, lens: &Lens<'_>) -> Vec<Told> {
+        let mut bare = Inspected::default();
+        if let Some(inspector) = &mut self.copied.bare {
+            inspector.quiet(lens, &mut bare);
+        }
+        let mut told = self.settle_plain(bare);
         let mut inspected = Inspected::default();
-        self.content.inspector.quiet(lens, &mut inspected);
+        self.inspector.quiet(lens, &mut inspected);
         if self.tls.is_none() {
-            return self.settle_plain(inspected);
+            told.extend(self.settle_plain(inspected));
+            return told;
         }
         self.hold(inspected);
-        self.release()
+        told.extend(self.release());
+        told
+    }
+
+    /// The socket closed, with these totals.
+    pub fn close(&mut self, kernel: Flow, now: Instant, lens: &Lens<'_>) -> Vec<Told> {
+        self.count(kernel);
+        self.closed = true;
+        self.ended.get_or_insert(now);
+        self.finish(lens)
+    }
+
+    /// The kernel's totals, as they are now.
+    pub fn count(&mut self, kernel: Flow) {
+        self.kernel = believable(kernel);
+    }
+
+    /// The kernel has forgotten a flow that had not ended: its last totals are not known, only what was counted here.
+    pub fn forget(&mut self, now: Instant, lens: &Lens<'_>) -> Vec<Told> {
+        self.ended = Some(now);
+        let told = self.finish(lens);
+        let counted = self.account.sum() + self.kernel.lost_bytes + self.kernel.blind_bytes;
+        self.kernel.wire_bytes = self.kernel.wire_bytes.max(counted);
+        told
+    }
+
+    /// Nothing more is expected: everything that is still held is told as it stands. May be called again.
+    pub fn finish(&mut self, lens: &Lens<'_>) -> Vec<Told> {
+        let mut told = self.finish_plain(lens);
+        let mut bare = Inspected::default();
+        if let Some(inspector) = &mut self.copied.bare {
+            inspector.finish(lens, &mut bare);
+        }
+        told.extend(self.settle_plain(bare));
+        if self.tls.is_some() {
+            let mut inspected = Inspected::default();
+            self.inspector.finish(lens, &mut inspected);
+            self.hold(inspected);
+        }
+        while let Some(held) = self.held.pop_front() {
+            let outcome = match self.outcome(&held) {
+                Outcome::NotSent if !self.closed => Outcome::Unknown,
+                outcome => outcome,
+            };
+            told.push(self.told(held, outcome));
+        }
+        told
     }
 
     fn finish_plain(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let Some(mut plain) = self.plain.take() else { return Vec::new() };
         let mut inspected = Inspected::default();
-        plain.finish(&mut self.content.inspector, lens, &mut inspected);
+        plain.finish(&mut Outlet { inspector: &mut self.inspector, lens, into: &mut inspected });
         self.settle_plain(inspected)
     }
 
-    /// The flow's end: everything that is still held is told as it stands.
-    pub fn finish(&mut self, lens: &Lens<'_>) -> Vec<Told> {
-        let mut told = self.finish_plain(lens);
-        if self.tls.is_some() {
-            let mut inspected = Inspected::default();
-            self.content.inspector.finish(lens, &mut inspected);
-            self.hold(inspected);
-            told.extend(self.release());
-        }
-        let unsent = std::mem::take(&mut self.held).into_iter();
-        told.extend(unsent.map(|held| Told { finding: held.finding, tap: held.tap, sent: false, certain: false }));
-        told
-    }
-
-    /// Completes the account with what the kernel counted.
+    /// Completes the account with what the kernel counted. Call it once, last.
     pub fn settle_account(&mut self) {
-        self.account.miss(Reason::RingFull, self.kernel.lost_bytes);
+        let lost = self.kernel.lost_bytes.saturating_sub(self.copied.hole_bytes);
+        self.account.miss(Reason::RingFull, lost);
         self.account.miss(Reason::Quic, self.kernel.blind_bytes);
+        if self.tls.is_none() {
+            return;
+        }
+        // The connection ended within a record: within its header, or behind it.
+        let header = self.kernel.header_len as usize + self.copied.records.header_len();
+        self.account.protocol_bytes += header as u64;
         let over = self.account.sum().saturating_sub(self.kernel.wire_bytes);
         // Only the last record can be cut; what is over beyond it is a mistake, and must show.
-        if self.tls.is_some() && over <= RECORD_BYTES_MAX {
+        if over <= RECORD_BYTES_MAX {
             self.account.take_back(over);
         }
     }
 }
 
-impl PlainFlow {
-    fn new(_seq: u32) -> Self {
-        Self { reassembly: Reassembly::new(Limits::default()), datagram: Vec::new() }
+/// The flow with counts that can be added up.
+fn believable(mut kernel: Flow) -> Flow {
+    for bytes in [&mut kernel.wire_bytes, &mut kernel.lost_bytes, &mut kernel.blind_bytes] {
+        *bytes = (*bytes).min(FLOW_BYTES_MAX);
     }
-
-    fn segment(&mut self, seq: u32, bytes: &[u8], lost: bool, inspector: &mut Inspector, lens: &Lens<'_>, into: &mut Inspected) {
-        let mut take = |piece: Piece<'_>| match piece {
-            Piece::Bytes(bytes) => inspector.push(bytes, lens, into),
-            Piece::Gap { bytes } => inspector.gap(bytes, lens, into),
-        };
-        if lost {
-            self.reassembly.skip_to(seq, &mut take);
-        }
-        self.reassembly.push(seq, bytes, &mut take);
-    }
-
-    fn datagram(&mut self, record: &WireData, bytes: &[u8], inspector: &mut Inspector, lens: &Lens<'_>, into: &mut Inspected) {
-        if record.offset == 0 && !self.datagram.is_empty() {
-            // The rest of the last one was lost.
-            inspector.push(&std::mem::take(&mut self.datagram), lens, into);
-        }
-        self.datagram.extend_from_slice(bytes);
-        if record.left == 0 {
-            let whole = Plain::from(std::mem::take(&mut self.datagram));
-            // What was handed over as one leaves as many, each a message of its own.
-            let segment = if record.segment == 0 { whole.len().max(1) } else { record.segment as usize };
-            for datagram in whole.as_slice().chunks(segment) {
-                inspector.push(datagram, lens, into);
-            }
-        }
-    }
-
-    fn finish(&mut self, inspector: &mut Inspector, lens: &Lens<'_>, into: &mut Inspected) {
-        if !self.datagram.is_empty() {
-            inspector.push(&std::mem::take(&mut self.datagram), lens, into);
-        }
-        self.reassembly.finish(&mut |piece| match piece {
-            Piece::Bytes(bytes) => inspector.push(bytes, lens, into),
-            Piece::Gap { bytes } => inspector.gap(bytes, lens, into),
-        });
-        inspector.finish(lens, into);
-    }
-}
-
-fn inspect_write(inspector: &mut Inspector, write: &Write, lens: &Lens<'_>, into: &mut Inspected) {
-    write.for_each(&mut |piece| match piece {
-        Ok(bytes) => inspector.push(bytes, lens, into),
-        Err(missing) => inspector.gap(missing, lens, into),
-    });
+    kernel
 }

@@ -36,11 +36,11 @@ impl Teller<'_> {
         let facts = FlowFacts {
             remote: Some(flow.remote()),
             role: flow.role(),
-            encrypted: flow.is_encrypted(),
+            encrypted: told.encrypted,
             process: flow.process.as_deref(),
         };
         let proof = if told.certain { Proof::Proven } else { Proof::Likely };
-        let outcome = if told.sent { Outcome::Sent } else { outcome_unsent(flow) };
+        let (outcome, encrypted) = (told.outcome, told.encrypted);
         let verdict = self.verdict(&facts, &told)?;
         let mut leak = self.base(verdict, told, flow.process.as_deref());
         self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
@@ -56,14 +56,19 @@ impl Teller<'_> {
         });
         leak.transport = Some(Transport {
             protocol: if flow.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
-            encrypted: flow.is_encrypted(),
-            tls_version: flow.tls_version().and_then(version_label),
+            encrypted,
+            tls_version: flow.tls_version().filter(|_| encrypted).and_then(version_label),
         });
         Some(leak)
     }
 
     /// The leak of a finding in a write whose flow nobody knows.
-    pub fn leak_to_unknown(&self, call: &TlsWrite, process: Option<&ProcessFacts>, told: Told) -> Option<Leak> {
+    pub fn leak_to_unknown(
+        &self,
+        call: &TlsWrite,
+        process: Option<&ProcessFacts>,
+        told: Told,
+    ) -> Option<Leak> {
         let facts = FlowFacts { remote: None, role: Role::Unknown, encrypted: true, process };
         let verdict = self.verdict(&facts, &told)?;
         let mut leak = self.base(verdict, told, process);
@@ -87,7 +92,8 @@ impl Teller<'_> {
 
     fn verdict(&self, facts: &FlowFacts<'_>, told: &Told) -> Option<Verdict> {
         let finding = &told.finding;
-        let hit = HitFacts { part: finding.location.part, class: finding.class, confidence: finding.confidence };
+        let hit =
+            HitFacts { part: finding.location.part, class: finding.class, confidence: finding.confidence };
         self.policy.verdict(facts, &hit)
     }
 
@@ -110,7 +116,9 @@ impl Teller<'_> {
             outcome: None,
             host: Some(self.host.clone()),
             process: process.map(|process| self.process(process)),
-            system: process.and_then(|process| self.policy.system_of(process)).map(|system| self.system(system)),
+            system: process
+                .and_then(|process| self.policy.system_of(process))
+                .map(|system| self.system(system)),
             destination: Some(Destination {
                 ip: None,
                 port: None,
@@ -158,11 +166,6 @@ impl Teller<'_> {
         let destination = Endpoint { ip: remote.ip(), port: remote.port(), host: flow.server_name.clone() };
         Holder { process, destination: Some(destination) }
     }
-}
-
-/// Bytes that were written and whose records never passed: not sent once the socket has closed.
-fn outcome_unsent(flow: &FlowState) -> Outcome {
-    if flow.ended.is_some() { Outcome::NotSent } else { Outcome::Unknown }
 }
 
 fn direction(role: Role) -> Direction {

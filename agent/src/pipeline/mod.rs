@@ -6,6 +6,7 @@
 
 mod flow;
 mod leaks;
+mod plain;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cprvagt_abi::{Counter, Flow, FlowOpen, TlsHello, TlsWrite, Verdict};
-use cprvagt_report::{Host, Leak, Ledger, Moment};
+use cprvagt_abi::{Counter, Flow, TlsHello, TlsWrite, Verdict};
+use cprvagt_report::{Host, Leak, Ledger, Moment, Outcome};
 
 use self::{
     flow::{FlowState, Told},
@@ -22,7 +23,12 @@ use self::{
 };
 use crate::{
     inspect::{Inspected, Inspector, Lens},
-    join::{records::RecordHeader, unbound::Unbound, writes::{Write, Writes}},
+    join::{
+        records::RecordHeader,
+        tls_flow::TlsFlow,
+        unbound::{Name, Unbound},
+        writes::{Write, Writes},
+    },
     judge::Policy,
     ledger::Book,
     process::{ProcessFacts, Processes},
@@ -96,7 +102,7 @@ impl Pipeline {
     /// Takes one record.
     pub fn take(&mut self, record: Record<'_>, now: Instant, ask: &mut dyn FnMut(Request)) {
         match record {
-            Record::FlowOpen(open) => self.open(&open, now),
+            Record::FlowOpen(open) => self.open(open.flow, now),
             Record::FlowEnd(end) => self.end(&end.flow, now, ask),
             Record::WireData(data, bytes) => {
                 self.on_flow(data.flow, now, ask, |flow, lens| flow.wire_data(&data, bytes, lens));
@@ -113,24 +119,34 @@ impl Pipeline {
                 self.on_flow(record.flow, now, ask, |flow, lens| flow.tls_record(header, lens));
             }
             Record::TlsWrite(call, bytes) => {
-                if let Some(write) = self.writes.begin(call, bytes) {
-                    self.write(write, now, ask);
-                }
+                let done = self.writes.begin(call, bytes);
+                self.write_all(done, now, ask);
             }
-            Record::TlsData(data, bytes) => self.writes.data(&data, bytes),
+            Record::TlsData(data, bytes) => {
+                let done = self.writes.data(&data, bytes);
+                self.write_all(done, now, ask);
+            }
             Record::TlsWriteEnd(end) => {
                 if let Some(write) = self.writes.end(&end) {
                     self.write(write, now, ask);
                 }
             }
-            Record::ProcessExec(exec) => self.processes.exec(exec.tgid, None, now),
-            Record::ProcessExit(exit) => self.exit(exit.tgid, now, ask),
-            Record::SiteTwice(twice) => ask(Request::RemoveSecondSite { first: twice.first, second: twice.second }),
+            Record::ProcessExec(exec) => {
+                self.abandon(exec.tgid, now, ask);
+                self.processes.exec(exec.tgid, None, now);
+            }
+            Record::ProcessExit(exit) => {
+                self.abandon(exit.tgid, now, ask);
+                self.processes.exit(exit.tgid, now);
+            }
+            Record::SiteTwice(twice) => {
+                ask(Request::RemoveSecondSite { first: twice.first, second: twice.second })
+            }
         }
     }
 
-    fn lens<'a>(key: &'a Key) -> Lens<'a> {
-        Lens { key, now_unix: Moment::now().0.as_second() }
+    fn lens<'a>(key: &'a Key, policy: &'a Policy) -> Lens<'a> {
+        Lens { key, policy, now_unix: Moment::now().0.as_second() }
     }
 
     fn teller(&self) -> Teller<'_> {
@@ -142,13 +158,13 @@ impl Pipeline {
         (tgid != 0).then(|| self.processes.facts(tgid, now))
     }
 
-    fn open(&mut self, open: &FlowOpen, now: Instant) {
-        let process = self.process_of(open.flow.owner.tgid, now);
+    fn open(&mut self, kernel: Flow, now: Instant) {
+        let process = self.process_of(kernel.owner.tgid, now);
         if self.policy.limits_scope() && !self.policy.in_scope(process.as_deref()) {
-            self.out_of_scope.insert(open.flow.id);
+            self.out_of_scope.insert(kernel.id);
             return;
         }
-        self.flows.insert(open.flow.id, FlowState::new(open.flow, process));
+        self.flows.insert(kernel.id, FlowState::new(kernel, process));
     }
 
     /// Does something with a flow, and tells what came out.
@@ -160,13 +176,13 @@ impl Pipeline {
         act: impl FnOnce(&mut FlowState, &Lens<'_>) -> Vec<Told>,
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let told = act(flow, &Self::lens(&self.key));
+        let told = act(flow, &Self::lens(&self.key, &self.policy));
         self.restless.insert(id, now);
         self.tell(id, told, ask);
     }
 
     fn tell(&mut self, id: u64, told: Vec<Told>, ask: &mut dyn FnMut(Request)) {
-        let Some(flow) = self.flows.get(&id) else { return };
+        let Some(flow) = self.flows.get(&id).filter(|_| !told.is_empty()) else { return };
         let teller = self.teller();
         let leaks: Vec<Leak> = told.into_iter().filter_map(|told| teller.leak(flow, told)).collect();
         self.tell_all(leaks, ask);
@@ -181,26 +197,30 @@ impl Pipeline {
 
     fn end(&mut self, kernel: &Flow, now: Instant, ask: &mut dyn FnMut(Request)) {
         self.out_of_scope.remove(&kernel.id);
-        self.on_flow(kernel.id, now, ask, |flow, lens| {
-            flow.kernel = *kernel;
-            flow.ended = Some(now);
-            flow.finish(lens)
-        });
+        self.on_flow(kernel.id, now, ask, |flow, lens| flow.close(*kernel, now, lens));
     }
 
     fn hello(&mut self, hello: &TlsHello, bytes: &[u8], now: Instant, ask: &mut dyn FnMut(Request)) {
         let by_random = self.unbound.take_by_random(&hello.random);
         let undrawn = if by_random.is_empty() { self.unbound.take_undrawn(hello.tgid) } else { Vec::new() };
-        if hello.verdict != Verdict::Inspect as u32 {
-            // Allowed, local or our own: what waited for this hello may be forgotten.
+        if hello.verdict != Verdict::Inspect as u32 || self.out_of_scope.contains(&hello.flow) {
+            // Allowed, local, our own, or not to be read: what waited for this hello may be forgotten.
             return;
         }
+        if !self.flows.contains_key(&hello.flow) {
+            // The flow's opening was lost: where it goes is not known.
+            return self.give_up(by_random.into_iter().chain(undrawn).collect(), now, ask);
+        }
         self.on_flow(hello.flow, now, ask, |flow, lens| {
-            let told = flow.hello(bytes, lens);
-            by_random.into_iter().for_each(|write| flow.write(write, false, lens));
-            undrawn.into_iter().for_each(|write| flow.write(write, true, lens));
+            let mut told = flow.hello(bytes, lens);
+            told.extend(by_random.into_iter().flat_map(|write| flow.write(write, false, lens)));
+            told.extend(undrawn.into_iter().flat_map(|write| flow.write(write, true, lens)));
             told
         });
+    }
+
+    fn write_all(&mut self, writes: Vec<Write>, now: Instant, ask: &mut dyn FnMut(Request)) {
+        writes.into_iter().for_each(|write| self.write(write, now, ask));
     }
 
     /// A whole write: to its flow, or to those that wait for theirs.
@@ -215,85 +235,107 @@ impl Pipeline {
             return self.on_flow(id, now, ask, |flow, lens| {
                 // The writer is who sent it; a socket may have been opened by another process.
                 flow.process = writer.or(flow.process.take());
-                earlier.into_iter().for_each(|write| flow.write(write, true, lens));
-                flow.write(write, false, lens);
-                Vec::new()
+                let mut told: Vec<Told> =
+                    earlier.into_iter().flat_map(|write| flow.write(write, true, lens)).collect();
+                told.extend(flow.write(write, false, lens));
+                told
             });
         }
         let given_up = self.unbound.wait(write, now);
         self.give_up(given_up, now, ask);
     }
 
-    /// Tells what is in writes whose flow nobody knows: reported, never dropped, never invented.
+    /// Tells what is in writes whose flow nobody knows: reported, never dropped, never invented. Each
+    /// session's are one stream.
     fn give_up(&mut self, writes: Vec<Write>, now: Instant, ask: &mut dyn FnMut(Request)) {
-        for write in writes {
-            let process = self.process_of(write.call.tgid, now);
-            if self.policy.limits_scope() && !self.policy.in_scope(process.as_deref()) {
-                continue;
+        let mut rest = writes.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let (name, call) = (Name::of(&first), first.call);
+            let session =
+                std::iter::once(first).chain(std::iter::from_fn(|| rest.next_if(|it| Name::of(it) == name)));
+            let session: Vec<Write> = session.collect();
+            let process = self.process_of(call.tgid, now);
+            if !self.policy.limits_scope() || self.policy.in_scope(process.as_deref()) {
+                let leaks = self.leaks_to_unknown(session, &call, process.as_deref());
+                self.tell_all(leaks, ask);
             }
-            let leaks = self.leaks_to_unknown(&write, process.as_deref());
-            self.tell_all(leaks, ask);
         }
     }
 
-    fn leaks_to_unknown(&self, write: &Write, process: Option<&ProcessFacts>) -> Vec<Leak> {
-        let lens = Self::lens(&self.key);
+    fn leaks_to_unknown(
+        &self,
+        session: Vec<Write>,
+        call: &TlsWrite,
+        process: Option<&ProcessFacts>,
+    ) -> Vec<Leak> {
+        let lens = Self::lens(&self.key, &self.policy);
         let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
-        write.for_each(&mut |piece| match piece {
-            Ok(bytes) => inspector.push(bytes, &lens, &mut inspected),
-            Err(missing) => inspector.gap(missing, &lens, &mut inspected),
-        });
+        let tap = session.first().map_or("openssl", Write::tap);
+        let mut calls = TlsFlow::default();
+        for write in session.into_iter().filter_map(|write| calls.write(write)) {
+            inspector.push_write(&write, &lens, &mut inspected);
+        }
         inspector.finish(&lens, &mut inspected);
         let teller = self.teller();
-        let call: &TlsWrite = &write.call;
-        let told = |finding| Told { finding, tap: write.tap(), sent: false, certain: false };
-        inspected.findings.into_iter().filter_map(|it| teller.leak_to_unknown(call, process, told(it))).collect()
+        let told =
+            |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Unknown, certain: false };
+        inspected
+            .findings
+            .into_iter()
+            .filter_map(|it| teller.leak_to_unknown(call, process, told(it)))
+            .collect()
     }
 
-    /// A process ended: its half-made write will not be finished, its sessions will not be bound.
-    fn exit(&mut self, tgid: u32, now: Instant, ask: &mut dyn FnMut(Request)) {
-        while let Some(write) = self.writes.take_of_process(tgid) {
-            self.write(write, now, ask);
-        }
+    /// A process ended or became another program: its half-made writes will not be finished, its sessions
+    /// will not be bound.
+    fn abandon(&mut self, tgid: u32, now: Instant, ask: &mut dyn FnMut(Request)) {
+        let cut = self.writes.take_of_process(tgid);
+        self.write_all(cut, now, ask);
         let abandoned = self.unbound.take_of_process(tgid);
         self.give_up(abandoned, now, ask);
-        self.processes.exit(tgid, now);
     }
 
     /// Looks after what waits. Call it a few times a second.
     pub fn tick(&mut self, now: Instant, ask: &mut dyn FnMut(Request)) {
-        let quiet: Vec<u64> = self.restless.iter().filter(|(_, since)| now.saturating_duration_since(**since) >= QUIET_AFTER).map(|(id, _)| *id).collect();
+        let is_quiet = |since: &Instant| now.saturating_duration_since(*since) >= QUIET_AFTER;
+        let quiet: Vec<u64> =
+            self.restless.iter().filter(|(_, since)| is_quiet(since)).map(|(id, _)| *id).collect();
         for id in quiet {
             self.restless.remove(&id);
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.quiet(&Self::lens(&self.key));
+                let told = flow.quiet(&Self::lens(&self.key, &self.policy));
                 self.tell(id, told, ask);
             }
         }
         let overdue = self.unbound.take_overdue(now);
         self.give_up(overdue, now, ask);
-        self.retire(|flow| flow.ended.is_some_and(|ended| now.saturating_duration_since(ended) >= ENDED_KEPT));
+        let is_over = |ended: Instant| now.saturating_duration_since(ended) >= ENDED_KEPT;
+        self.retire(|flow| flow.ended.is_some_and(is_over), ask);
     }
 
-    /// Folds flows into the book.
-    fn retire(&mut self, done: impl Fn(&FlowState) -> bool) {
+    /// Folds flows into the book; what they still hold is told.
+    fn retire(&mut self, done: impl Fn(&FlowState) -> bool, ask: &mut dyn FnMut(Request)) {
         let gone: Vec<u64> = self.flows.iter().filter(|(_, flow)| done(flow)).map(|(id, _)| *id).collect();
         for id in gone {
+            if let Some(flow) = self.flows.get_mut(&id) {
+                let told = flow.finish(&Self::lens(&self.key, &self.policy));
+                self.tell(id, told, ask);
+            }
             self.restless.remove(&id);
-            if let Some(mut flow) = self.flows.remove(&id) {
-                self.enter(&mut flow);
+            if let Some(flow) = self.flows.remove(&id) {
+                self.enter(flow);
             }
         }
     }
 
-    fn enter(&mut self, flow: &mut FlowState) {
+    fn enter(&mut self, mut flow: FlowState) {
         // Allowed flows that are read for the clear-text rule are not in the ledger: it is about
         // destinations that are not allowed.
         if flow.kernel.verdict != Verdict::Inspect as u32 {
             return;
         }
         flow.settle_account();
-        let holder = self.teller().holder(flow);
+        let holder = self.teller().holder(&flow);
         self.book.enter(flow.kernel.wire_bytes, &flow.account, &holder);
     }
 
@@ -303,12 +345,17 @@ impl Pipeline {
     }
 
     /// Ends the flows that the kernel no longer has.
-    pub fn forget_all_but(&mut self, kernel: &HashMap<u64, Flow>, now: Instant, ask: &mut dyn FnMut(Request)) {
+    pub fn forget_all_but(
+        &mut self,
+        kernel: &HashMap<u64, Flow>,
+        now: Instant,
+        ask: &mut dyn FnMut(Request),
+    ) {
         self.out_of_scope.retain(|id| kernel.contains_key(id));
-        let evicted: Vec<Flow> =
-            self.flows.values().filter(|flow| !kernel.contains_key(&flow.kernel.id)).map(|flow| flow.kernel).collect();
-        for flow in evicted {
-            self.end(&flow, now, ask);
+        let is_evicted = |flow: &&FlowState| flow.ended.is_none() && !kernel.contains_key(&flow.kernel.id);
+        let evicted: Vec<u64> = self.flows.values().filter(is_evicted).map(|flow| flow.kernel.id).collect();
+        for id in evicted {
+            self.on_flow(id, now, ask, |flow, lens| flow.forget(now, lens));
         }
     }
 
@@ -322,22 +369,39 @@ impl Pipeline {
     }
 
     /// Ends the run: everything that waits is told, every flow is entered with the kernel's totals.
-    pub fn close(mut self, kernel: &HashMap<u64, Flow>, now: Instant, ask: &mut dyn FnMut(Request)) -> Ledger {
-        while let Some(write) = self.writes.take_any() {
-            self.write(write, now, ask);
-        }
+    pub fn close(
+        mut self,
+        kernel: &HashMap<u64, Flow>,
+        now: Instant,
+        ask: &mut dyn FnMut(Request),
+    ) -> Ledger {
+        let cut = self.writes.take_all();
+        self.write_all(cut, now, ask);
         let abandoned = self.unbound.take_all();
         self.give_up(abandoned, now, ask);
-        let ids: Vec<u64> = self.flows.keys().copied().collect();
-        for id in ids {
-            self.on_flow(id, now, ask, |flow, lens| {
-                if let Some(totals) = kernel.get(&id) {
-                    flow.kernel = *totals;
-                }
-                flow.finish(lens)
-            });
+        self.open_unannounced(kernel, now);
+        for (id, flow) in &mut self.flows {
+            if let Some(totals) = kernel.get(id) {
+                flow.count(*totals);
+            }
         }
-        self.retire(|_| true);
+        self.retire(|_| true, ask);
         self.book.close()
     }
+
+    /// Flows that found no room in the ring to be announced: all of their bytes are lost.
+    fn open_unannounced(&mut self, kernel: &HashMap<u64, Flow>, now: Instant) {
+        let is_unknown = |flow: &&Flow| {
+            flow.announced == 0
+                && flow.verdict == Verdict::Inspect as u32
+                && !self.flows.contains_key(&flow.id)
+        };
+        for flow in kernel.values().filter(is_unknown).copied().collect::<Vec<_>>() {
+            self.open(flow, now);
+        }
+    }
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;
