@@ -20,7 +20,9 @@ fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("the kernel programs were not built: {reason}\nRun `cargo xtask setup` as root, then build again.");
+            eprintln!(
+                "the kernel programs were not built: {reason}\nRun `cargo xtask setup` as root, then build again."
+            );
             ExitCode::FAILURE
         }
     }
@@ -37,7 +39,8 @@ fn build() -> Result<(), String> {
     let toolchain = Toolchain::find()?;
     compile(&toolchain, &root.join("ebpf"), &target_dir)?;
     let object = target_dir.join(TARGET).join("release").join(OBJECT);
-    std::fs::copy(&object, out.join("cprvagt.bpf.o")).map_err(|error| format!("{}: {error}", object.display()))?;
+    std::fs::copy(&object, out.join("cprvagt.bpf.o"))
+        .map_err(|error| format!("{}: {error}", object.display()))?;
     Ok(())
 }
 
@@ -47,7 +50,10 @@ fn compile(toolchain: &Toolchain, package: &Path, target_dir: &Path) -> Result<(
     // What cargo tells a build script about the outer build must not reach the inner one.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("CARGO_") && name != "CARGO_HOME" || name.starts_with("RUSTC") || name == "RUSTFLAGS" {
+        if name.starts_with("CARGO_") && name != "CARGO_HOME"
+            || name.starts_with("RUSTC")
+            || name == "RUSTFLAGS"
+        {
             command.env_remove(name);
         }
     }
@@ -87,7 +93,8 @@ impl Toolchain {
         if debian_has_sources() {
             return Ok(Self::Debian);
         }
-        Err("neither rustup's nightly with rust-src nor Debian's rustc-web with rust-web-src is installed".to_owned())
+        Err("neither rustup's nightly with rust-src nor Debian's rustc-web with rust-web-src is installed"
+            .to_owned())
     }
 
     fn cargo(&self) -> Command {
@@ -116,7 +123,8 @@ fn nightly_has_sources() -> bool {
 
 fn debian_has_sources() -> bool {
     let output = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output();
-    Path::new(DEBIAN_CARGO).exists() && output.is_ok_and(|output| output.status.success() && has_sources(&output.stdout))
+    Path::new(DEBIAN_CARGO).exists()
+        && output.is_ok_and(|output| output.status.success() && has_sources(&output.stdout))
 }
 
 fn has_sources(sysroot: &[u8]) -> bool {

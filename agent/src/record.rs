@@ -62,7 +62,8 @@ impl<'a> Record<'a> {
     /// # Errors
     /// An unknown tag, or too few bytes.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, BadRecord> {
-        let (head, _) = Head::read_from_prefix(bytes).map_err(|_| BadRecord::Truncated { tag: 0, have: bytes.len() })?;
+        let (head, _) =
+            Head::read_from_prefix(bytes).map_err(|_| BadRecord::Truncated { tag: 0, have: bytes.len() })?;
         let cut = Reader { head, bytes };
         Ok(match head.tag {
             FlowOpen::TAG => Self::FlowOpen(cut.fixed()?.0),
@@ -131,7 +132,11 @@ mod tests {
         let bytes = wire_data(3, b"abc");
         for len in 0..bytes.len() {
             let tag = if len < size_of::<Head>() { 0 } else { WireData::TAG };
-            assert_eq!(Record::parse(&bytes[..len]).err(), Some(BadRecord::Truncated { tag, have: len }), "{len}");
+            assert_eq!(
+                Record::parse(&bytes[..len]).err(),
+                Some(BadRecord::Truncated { tag, have: len }),
+                "{len}"
+            );
         }
     }
 

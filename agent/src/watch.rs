@@ -91,7 +91,8 @@ impl Watch {
     fn start(config: &Config, options: &cli::Watch) -> Result<Self, WatchError> {
         let policy = Policy::new(config)?;
         let key = Key::of(&config.pseudonym)?;
-        let capture_options = CaptureOptions { ring_bytes: config.capture.ring_bytes, allow: policy.allow_prefixes() };
+        let capture_options =
+            CaptureOptions { ring_bytes: config.capture.ring_bytes, allow: policy.allow_prefixes() };
         let capture = Capture::start(&capture_options)?;
         let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
         let now = Instant::now();
@@ -107,7 +108,8 @@ impl Watch {
 
     async fn run(mut self, period: Option<Duration>) -> Result<(), WatchError> {
         let readable = self.capture.readable()?;
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let over = async {
             match period {
                 Some(period) => sleep(period).await,
@@ -157,7 +159,9 @@ impl Watch {
         let mut twice = Vec::new();
         let mut broken = Ok(());
         let count = capture.drain(RECORDS_PER_TURN, |bytes| match Record::parse(bytes) {
-            Ok(record) => pipeline.take(record, now, &mut |request| show(screen, request, &mut twice, &mut broken)),
+            Ok(record) => {
+                pipeline.take(record, now, &mut |request| show(screen, request, &mut twice, &mut broken))
+            }
             Err(bad) => tell_bad(bad, bad_records),
         });
         for (first, second) in twice {

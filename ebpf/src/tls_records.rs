@@ -19,7 +19,7 @@ use crate::{
     maps::{Bound, RANDOMS},
     packet::Packet,
     ring::{self, Chunk, Put},
-    wire_tap::{Fresh, load_bounded},
+    wire_tap::{Fresh, load_bounded, lose},
 };
 
 /// Record headers of one packet that are followed.
@@ -177,10 +177,8 @@ unsafe fn fill_hello(record: *mut TlsHello, flow: &Flow, random: &[u64; 4], rela
 /// Tells user space about the peer's ServerHello.
 #[inline(always)]
 pub fn notice_answer(ctx: &SkBuffContext, flow: &mut Flow, packet: &Packet) {
-    if flow.kind != Kind::Tls as u32
-        || flow.verdict != Verdict::Inspect as u32
-        || flow.answered >= ANSWERS_MAX
-    {
+    let is_tls = flow.kind == Kind::Tls as u32 || flow.kind == Kind::TlsCopied as u32;
+    if !is_tls || flow.verdict != Verdict::Inspect as u32 || flow.answered >= ANSWERS_MAX {
         return;
     }
     let head = load_bytes::<6>(ctx, packet.payload).unwrap_or(NO_BYTES);
@@ -206,11 +204,14 @@ pub fn notice_answer(ctx: &SkBuffContext, flow: &mut Flow, packet: &Packet) {
 #[inline(always)]
 pub fn follow(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) -> Option<Fresh> {
     let mut next = flow.header_seq.wrapping_sub(fresh.seq);
-    if flow.header_len > 0 {
+    let straddling = flow.header_len;
+    if straddling > 0 {
         if !join_header(ctx, flow, fresh, 0) {
             return None;
         }
         let Some((content, length)) = parse(&flow.header) else {
+            // The bytes of the packet before are gone; they count as lost.
+            lose(flow, straddling);
             return Some(hand_over(flow, fresh, 0));
         };
         tell(flow, flow.header_seq, content, length);
@@ -276,6 +277,10 @@ fn join_header(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh, at: u32) -> 
 
 #[inline(always)]
 fn tell(flow: &mut Flow, seq: u32, content: u32, length: u32) {
+    if flow.announced == 0 {
+        // A record of a flow that user space has not heard of would mean nothing to it.
+        return lose(flow, HEADER_LEN + length);
+    }
     let done = ring::put::<TlsRecord>(|record| {
         // SAFETY: reserved ring space of this type; the whole record is written.
         unsafe {
@@ -290,7 +295,7 @@ fn tell(flow: &mut Flow, seq: u32, content: u32, length: u32) {
         }
     });
     if !done {
-        flow.lost_bytes += u64::from(HEADER_LEN + length);
+        lose(flow, HEADER_LEN + length);
     }
 }
 

@@ -72,9 +72,8 @@ fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
         notice_quic(ctx, flow, &fresh);
     }
     refuse(flow)?;
-    if !flows::announce(&key, flow) {
-        return lose(flow, fresh.len);
-    }
+    let announced = flows::announce(&key, flow);
+    // Records are followed also while the ring has no room, or the flow would never be in step again.
     let plain = match flow.kind {
         kind if kind == Kind::Tls as u32 => tls_records::follow(ctx, flow, &fresh),
         kind if kind == Kind::Quic as u32 => {
@@ -83,8 +82,10 @@ fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
         }
         _ => Some(fresh),
     };
-    if let Some(bytes) = plain {
-        copy(ctx, flow, &bytes);
+    match plain {
+        Some(bytes) if announced => copy(ctx, flow, &bytes),
+        Some(bytes) => lose(flow, bytes.len),
+        None => {}
     }
     counters::add(Counter::PacketCaptured, 1);
     Ok(())
@@ -123,10 +124,9 @@ fn refuse(flow: &Flow) -> Result<(), Skip> {
 
 /// The ring has no room: these bytes of the flow are lost, and the ledger will say so.
 #[inline(always)]
-fn lose(flow: &mut Flow, len: u32) -> Result<(), Skip> {
+pub fn lose(flow: &mut Flow, len: u32) {
     flow.lost_bytes += u64::from(len);
     counters::add(Counter::WireLostBytes, u64::from(len));
-    Ok(())
 }
 
 /// Writes payload of a plaintext flow: whole chunks, then the rest.
@@ -146,8 +146,7 @@ fn copy(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) {
     }
     let left = fresh.len - offset;
     if left > CHUNK_MAX as u32 {
-        let _ = lose(flow, left);
-        return;
+        return lose(flow, left);
     }
     let put = match ring::class_of(left) {
         0 => put_packet_bytes::<{ CHUNK_CLASSES[0] }>(ctx, flow, fresh, offset, left),
@@ -162,7 +161,7 @@ fn copy(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) {
 #[inline(always)]
 fn account(flow: &mut Flow, put: Put, len: u32) {
     if put != Put::Done {
-        let _ = lose(flow, len);
+        lose(flow, len);
     }
 }
 

@@ -37,12 +37,17 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.name == "probe", "bench: no benchmark named {:?}; there is: probe", arguments.name);
     if !geteuid().is_root() {
-        return refuse(MISSING, "bench: root is needed, to load kernel programs and to build the lab network");
+        return refuse(
+            MISSING,
+            "bench: root is needed, to load kernel programs and to build the lab network",
+        );
     }
     let program = build::agent()?;
     let ratio = probe(&program)?;
     if arguments.check && ratio > RATIO_MAX {
-        bail!("bench probe: a write takes {ratio:.2} times as long with the agent; at most {RATIO_MAX} are allowed");
+        bail!(
+            "bench probe: a write takes {ratio:.2} times as long with the agent; at most {RATIO_MAX} are allowed"
+        );
     }
     Ok(())
 }
@@ -71,7 +76,8 @@ fn probe(program: &Path) -> Result<f64> {
 fn row(name: &str, without: &[Round], with: &[Round], pick: fn(&Round) -> f64) -> f64 {
     let pairs: Vec<_> = without.iter().zip(with).skip(1).map(|(a, b)| (pick(a), pick(b))).collect();
     let ratio = median(pairs.iter().map(|(a, b)| b / a).collect());
-    let (a, b) = (median(pairs.iter().map(|it| it.0).collect()), median(pairs.iter().map(|it| it.1).collect()));
+    let (a, b) =
+        (median(pairs.iter().map(|it| it.0).collect()), median(pairs.iter().map(|it| it.1).collect()));
     println!("{name:<22} {a:>12.2} {b:>12.2} {ratio:>7.2}");
     ratio
 }

@@ -89,7 +89,10 @@ impl Screen {
             eprintln!("READABLE: citizen {} as {} in {}", finding.number, finding.form, finding.place);
         }
         if outcome.others > 0 {
-            eprintln!("demo: {} leaks were of this machine's own traffic, not sent by the demo", outcome.others);
+            eprintln!(
+                "demo: {} leaks were of this machine's own traffic, not sent by the demo",
+                outcome.others
+            );
         }
         list("MISSED", &verdict.missed_list);
         list("FALSE ALARM", &verdict.false_alarm_list);

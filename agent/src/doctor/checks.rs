@@ -46,7 +46,9 @@ pub(super) fn kernel(machine: &Machine) -> Finding {
     match version(release) {
         Some(version) if version >= KERNEL_MIN => essential(works("kernel", format!("Linux {release}"))),
         _ => {
-            let what = format!("Linux {release}: older than {major}.{minor}, no attach cookies or no BPF ring buffer");
+            let what = format!(
+                "Linux {release}: older than {major}.{minor}, no attach cookies or no BPF ring buffer"
+            );
             let lost = "everything: the kernel programs do not load";
             let remedy = format!("use Linux {major}.{minor} or later");
             essential(lacking(works("kernel", what), State::Missing, lost, remedy))
