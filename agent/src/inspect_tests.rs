@@ -1,3 +1,5 @@
+//! What is told of a message: each number once for each part, the raw bytes only where no part spoke.
+
 use cprvagt_cpr::citizens::Citizens;
 
 use super::*;

@@ -10,7 +10,7 @@ use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
-use cprvagt_tests::{Expected, Lab, Trial, payload};
+use cprvagt_tests::{Expected, Lab, Seen, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(20);
 const HOST: &str = "api.skat.example";
@@ -44,6 +44,18 @@ struct Case {
 }
 
 impl Case {
+    /// The rules told are the ones that this destination breaks.
+    fn assert_rules(&self, seen: &Seen) {
+        let rules = seen.leaks_of(&self.citizen).first().map(|leak| {
+            let also = leak["also_breaks"].as_array().into_iter().flatten().filter_map(|it| it.as_str());
+            (leak["rule"].as_str().unwrap().to_owned(), also.map(str::to_owned).collect::<Vec<_>>())
+        });
+        let wanted = self.verdict.rules().map(|(rule, also)| {
+            (rule.to_owned(), also.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
+        });
+        assert_eq!(rules, wanted, "{}", self.server.address());
+    }
+
     fn expected(&self) -> Expected<'_> {
         let to = self.server.address();
         let times = usize::from(self.verdict != Verdict::Nothing);
@@ -112,16 +124,7 @@ fn allowed_destinations_are_not_told_and_not_copied() {
     let seen = trial.stop().unwrap();
     let expected: Vec<_> = cases.iter().map(Case::expected).collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
-    for case in &cases {
-        let rules = seen.leaks_of(&case.citizen).first().map(|leak| {
-            let also = leak["also_breaks"].as_array().into_iter().flatten().filter_map(|it| it.as_str());
-            (leak["rule"].as_str().unwrap().to_owned(), also.map(str::to_owned).collect::<Vec<_>>())
-        });
-        let wanted = case.verdict.rules().map(|(rule, also)| {
-            (rule.to_owned(), also.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
-        });
-        assert_eq!(rules, wanted, "{}", case.server.address());
-    }
+    cases.iter().for_each(|case| case.assert_rules(&seen));
     let allowed = cases.iter().filter(|case| case.tls && case.verdict == Verdict::Nothing).count();
     assert_eq!(seen.counter("tls_write_allowed_total"), allowed as u64, "{:?}", seen.counters);
     let captured = cases.iter().filter(|case| case.tls && case.verdict != Verdict::Nothing).count();

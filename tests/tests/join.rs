@@ -88,7 +88,7 @@ fn a_hundred_threads_of_one_process_are_told_apart() {
         .collect();
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let citizens = payload::citizens(55, REQUESTS * CONNECTIONS);
-    let version = |at: usize| if at % 3 == 0 { "1.2" } else { "1.3" };
+    let version = |at: usize| if at.is_multiple_of(3) { "1.2" } else { "1.3" };
     let connections: Vec<Connection> = citizens
         .chunks(REQUESTS)
         .enumerate()

@@ -1,3 +1,5 @@
+//! Retries, continuations and true repeats of a write.
+
 use super::*;
 use crate::join::sample::CallSample;
 

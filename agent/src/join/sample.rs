@@ -190,7 +190,11 @@ impl CallSample {
     /// The write, put together.
     pub fn whole(&self, content: &[u8]) -> Write {
         let mut writes = Writes::default();
-        self.records(content).iter().flat_map(|bytes| feed(&mut writes, bytes)).next().unwrap()
+        self.records(content)
+            .iter()
+            .flat_map(|bytes| feed(&mut writes, bytes))
+            .next()
+            .expect("the last record ends the write")
     }
 }
 

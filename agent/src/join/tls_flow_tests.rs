@@ -1,3 +1,5 @@
+//! Which record carried which write, call by call and record by record.
+
 use super::*;
 use crate::join::sample::CallSample;
 

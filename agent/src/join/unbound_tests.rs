@@ -1,3 +1,5 @@
+//! Sessions that wait for their hello, and who may claim them.
+
 use super::*;
 use crate::join::sample::CallSample;
 

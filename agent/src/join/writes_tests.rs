@@ -1,3 +1,5 @@
+//! Writes put together from their records, whole and cut.
+
 use super::*;
 use crate::join::sample::{CallSample, feed};
 
