@@ -50,7 +50,7 @@ mod tests {
         for size in [17, 18, 1448, 70_000] {
             let text = ending_with(size, citizen);
             assert_eq!(text.len(), size);
-            assert!(text.ends_with(citizen[6..].as_bytes()));
+            assert!(text.ends_with(&citizen.as_bytes()[6..]));
             assert_eq!(text.iter().filter(|byte| byte.is_ascii_digit()).count(), 10);
         }
     }
