@@ -26,6 +26,8 @@ pub enum Reason {
     RingFull,
     /// Lost: the memory was not resident when the probe read it.
     NotResident,
+    /// Lost: beyond what is copied of one write.
+    Limit,
     /// Blind: TLS that no tap saw being written.
     NoTap,
     /// Blind: binary that no decoder recognises.
@@ -39,6 +41,7 @@ impl Reason {
         match self {
             Self::RingFull => "ring-full",
             Self::NotResident => "not-resident",
+            Self::Limit => "limit",
             Self::NoTap => "no-tap",
             Self::Opaque => "opaque",
             Self::Quic => "quic",
@@ -46,7 +49,7 @@ impl Reason {
     }
 
     const fn is_lost(self) -> bool {
-        matches!(self, Self::RingFull | Self::NotResident)
+        matches!(self, Self::RingFull | Self::NotResident | Self::Limit)
     }
 }
 

@@ -4,7 +4,7 @@
 //! the allow list holds here as it does on the wire. Small writes are one record; longer ones a head,
 //! chunks, and an end that says what is missing.
 //!
-//! *Limits*: [`CHUNKS_MAX`] chunks of one write; the rest is counted.
+//! *Limits*: [`WRITE_CHUNKS_MAX`] chunks of one write; the rest is counted.
 //! *Not here*: return values. An exit probe moves the return address and crashes programs that move
 //! stacks; the wire says what was really sent.
 
@@ -22,7 +22,7 @@ use aya_ebpf::{
 };
 use cprvagt_abi::{
     CHUNK_CLASSES, CHUNK_MAX, Counter, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsWrite, TlsWriteEnd,
-    Verdict,
+    Verdict, WRITE_CHUNKS_MAX,
 };
 
 use crate::{
@@ -32,9 +32,6 @@ use crate::{
     processes::current_comm,
     ring::{self, Put},
 };
-
-/// Chunks of one write: 16 MiB.
-const CHUNKS_MAX: u32 = 512;
 
 /// `SSL_write` and `SSL_write_ex`: session, buffer, length.
 ///
@@ -247,7 +244,7 @@ fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl R
     let mut missing = Missing { lost: 0, skipped: 0 };
     let mut offset = 0;
     // One size class in the loop and all of them behind it, as in the wire tap.
-    for _ in 0..CHUNKS_MAX {
+    for _ in 0..WRITE_CHUNKS_MAX {
         if call.length - offset <= CHUNK_MAX as u64 {
             break;
         }

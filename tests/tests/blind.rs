@@ -21,7 +21,8 @@ fn send_by_rustls(lab: &Lab, to: SocketAddr, body: &[u8]) {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(lab.authority().file()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let versions =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = versions.with_root_certificates(roots).with_no_client_auth();
     let session = ClientConnection::new(Arc::new(config), HOST.try_into().unwrap()).unwrap();
     let mut stream = StreamOwned::new(session, TcpStream::connect(to).unwrap());
@@ -41,7 +42,10 @@ fn quic_initial() -> Vec<u8> {
 
 fn line<'a>(seen: &'a Seen, reason: &str) -> &'a serde_json::Value {
     let lines = seen.ledger["blind"].as_array().unwrap();
-    lines.iter().find(|line| line["reason"] == reason).unwrap_or_else(|| panic!("{reason}: {:#}", seen.ledger))
+    lines
+        .iter()
+        .find(|line| line["reason"] == reason)
+        .unwrap_or_else(|| panic!("{reason}: {:#}", seen.ledger))
 }
 
 #[test]

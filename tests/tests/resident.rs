@@ -1,4 +1,4 @@
-//! Writes from memory that is not resident: a file that was mapped and never touched.
+//! Writes that are hard to read whole: from memory that is not resident, and longer than what is copied of one.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::SocketAddr;
@@ -33,5 +33,27 @@ fn a_write_from_an_untouched_mapping_is_read_whole() {
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     let written: usize = connections.iter().map(Connection::bytes).sum();
     assert_eq!(seen.bytes("inspected_bytes"), written as i64, "{:#}", seen.ledger);
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
+
+#[test]
+fn what_is_beyond_the_limit_of_one_write_is_told_as_such() {
+    let name = "what_is_beyond_the_limit_of_one_write_is_told_as_such";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("/usr/bin/python3")]) {
+        return;
+    }
+    const COPIED: usize = 16 << 20;
+    const WRITTEN: usize = 20 << 20;
+    let mut lab = Lab::new().unwrap();
+    let host = "lang.analyse.example";
+    let config = lab.authority().server(host, &authority::BOTH_VERSIONS).unwrap();
+    let to = SocketAddr::new(lab.spare_address(Family::V6).unwrap(), 443);
+    let sink = Server::tcp(lab.network(), to, Speaks::Sink, Some(config)).unwrap();
+    let trial = Trial::start(&lab, "[capture]\nring_bytes = \"64 MiB\"\n", &[]).unwrap();
+    writes::run(&lab, &[Connection::tls(to, host, vec![Write::sized(WRITTEN, "")])]).unwrap();
+    assert!(sink.settle(Duration::from_secs(20)));
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.unread("lost", "limit"), (WRITTEN - COPIED) as u64, "{:#}", seen.ledger);
+    assert_eq!(seen.bytes("inspected_bytes"), COPIED as i64, "{:#}", seen.ledger);
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }

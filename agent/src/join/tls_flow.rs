@@ -61,6 +61,7 @@ struct Pending {
     sent: u64,
     lost_bytes: u64,
     skipped_bytes: u64,
+    limit_bytes: u64,
 }
 
 impl Pending {
@@ -84,6 +85,8 @@ pub struct Carried {
     pub lost: u64,
     /// Plaintext that could not be read where it lay.
     pub skipped: u64,
+    /// Plaintext beyond the limit of one write.
+    pub limited: u64,
     /// Header, tag, padding, handshake, alerts.
     pub protocol: u64,
     /// Application data that no tap saw being written.
@@ -154,7 +157,8 @@ impl TlsFlow {
         let pending = self.begin(self.calls, &write);
         self.pending.push_back(Pending {
             lost_bytes: write.lost_bytes,
-            skipped_bytes: write.skipped_bytes,
+            skipped_bytes: write.skipped_bytes - write.limit_bytes(),
+            limit_bytes: write.limit_bytes(),
             ..pending
         });
         self.repeats.begin(self.calls, Rc::clone(&write));
@@ -164,7 +168,7 @@ impl TlsFlow {
     fn begin(&mut self, number: u64, write: &Write) -> Pending {
         let (start, len) = (self.written, write.len());
         self.written = self.written.saturating_add(len);
-        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0 }
+        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0, limit_bytes: 0 }
     }
 
     /// The oldest writes have not left, or their records were lost.
@@ -280,16 +284,21 @@ impl TlsFlow {
             return Carried { unseen: whole, ..Carried::default() };
         };
         front.sent += taken;
-        let lost = taken.min(front.lost_bytes);
-        front.lost_bytes -= lost;
-        let skipped = (taken - lost).min(front.skipped_bytes);
-        front.skipped_bytes -= skipped;
+        let mut inspected = taken;
+        let mut give = |missing: &mut u64| {
+            let given = inspected.min(*missing);
+            *missing -= given;
+            inspected -= given;
+            given
+        };
+        let (lost, skipped) = (give(&mut front.lost_bytes), give(&mut front.skipped_bytes));
+        let limited = give(&mut front.limit_bytes);
         if front.sent >= front.len {
             let (number, len) = (front.number, front.len);
             self.pending.pop_front();
             self.repeats.left(number, len);
         }
-        Carried { inspected: taken - lost - skipped, lost, skipped, protocol: whole - taken, unseen: 0 }
+        Carried { inspected, lost, skipped, limited, protocol: whole - taken, unseen: 0 }
     }
 }
 

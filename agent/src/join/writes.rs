@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cprvagt_abi::{Function, INLINE_MAX, TlsData, TlsWrite, TlsWriteEnd};
+use cprvagt_abi::{Function, INLINE_MAX, TlsData, TlsWrite, TlsWriteEnd, beyond_limit};
 use cprvagt_stream::Plain;
 
 /// Writes that are being assembled at most; with more, the oldest are taken as they are.
@@ -79,6 +79,11 @@ impl Write {
             Some(Function::SslWriteEx) => "openssl.SSL_write_ex",
             None => "openssl",
         }
+    }
+
+    /// Those of the skipped bytes that lie beyond what is copied of one write.
+    pub fn limit_bytes(&self) -> u64 {
+        self.skipped_bytes.min(beyond_limit(self.len()))
     }
 
     /// Whether every byte is there.

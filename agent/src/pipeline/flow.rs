@@ -259,6 +259,7 @@ impl FlowState {
         self.account.protocol_bytes += carried.protocol;
         self.account.miss(Reason::RingFull, carried.lost);
         self.account.miss(Reason::NotResident, carried.skipped);
+        self.account.miss(Reason::Limit, carried.limited);
         self.account.miss(Reason::NoTap, carried.unseen);
     }
 
