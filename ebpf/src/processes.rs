@@ -13,7 +13,8 @@ use crate::{maps::LAST_CALLS, ring};
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(_ctx: RawTracePointContext) -> i32 {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    ring::put::<ProcessExec>(|record| {
+    // Some programs live no longer than the reader's nap; their names are read from /proc.
+    ring::put_urgent::<ProcessExec>(|record| {
         // SAFETY: reserved ring space of this type; the whole record is written.
         unsafe { record.write(ProcessExec { head: ring::head(ProcessExec::TAG, 0), tgid, pad: 0 }) };
     });
