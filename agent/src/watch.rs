@@ -4,13 +4,14 @@
 //! it fills to a mark or a process maps a new file.
 
 use std::{
-    io,
+    io::{self, Write as _},
     time::{Duration, Instant},
 };
 
 use cprvagt_report::Moment;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
 };
 
@@ -74,8 +75,34 @@ impl Exits for WatchError {
 /// What kept it from starting, or from going on.
 pub fn run(config: &Config, options: &cli::Watch) -> Result<(), WatchError> {
     privacy::forbid_dumps().map_err(WatchError::Dumps)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Watch::start(config, options)?.run(options.duration))
+    runtime.block_on(async {
+        let stop = Stop::listen()?;
+        Watch::start(config, options)?.run(options.duration, stop).await
+    })
+}
+
+/// Each probed file takes a few descriptors, more than the usual soft limit on a host with many containers.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::info!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// The signals that end a run; heard from the beginning, so that one during the start ends it as well.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate })
+    }
 }
 
 struct Watch {
@@ -106,10 +133,9 @@ impl Watch {
         })
     }
 
-    async fn run(mut self, period: Option<Duration>) -> Result<(), WatchError> {
+    async fn run(mut self, period: Option<Duration>, stop: Stop) -> Result<(), WatchError> {
+        let Stop { mut interrupt, mut terminate } = stop;
         let readable = self.capture.readable()?;
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let over = async {
             match period {
                 Some(period) => sleep(period).await,
@@ -119,7 +145,8 @@ impl Watch {
         tokio::pin!(over);
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        eprintln!("ready");
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(io::stderr(), "ready");
         loop {
             tokio::select! {
                 guard = readable.readable() => guard?.clear_ready(),

@@ -10,11 +10,20 @@ use crate::maps::COUNTERS;
 #[inline(always)]
 pub fn add(counter: Counter, amount: u64) {
     if let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) {
-        // One atomic instruction, because a softirq on this processor may run the same program in
-        // between. The core library has no atomic addition for this target.
         // SAFETY: the slot is a valid, aligned word of map memory while the program runs.
-        unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) slot, in(reg) amount, options(nostack)) };
+        unsafe { add_to(slot, amount) };
     }
+}
+
+/// Adds to a word in one atomic instruction: another processor, or a softirq on this one, may do the same.
+/// The core library has no atomic addition for this target.
+///
+/// # Safety
+/// `word` must be a valid, aligned word of map memory.
+#[inline(always)]
+pub unsafe fn add_to(word: *mut u64, amount: u64) {
+    // SAFETY: upheld by the caller.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) word, in(reg) amount, options(nostack)) };
 }
 
 /// Why a packet or a call was not written to the ring: each a counter, nothing else.

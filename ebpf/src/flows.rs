@@ -18,6 +18,9 @@ use crate::{
     ring,
 };
 
+/// Keep an entry that is there.
+const BPF_NOEXIST: u64 = 1;
+
 /// A packet seen from this host: which end is ours.
 pub struct Ends<'a> {
     pub remote: &'a [u8; 16],
@@ -48,11 +51,12 @@ pub fn find_or_open(key: &FlowKey, packet: &Packet, ends: &Ends<'_>) -> Result<&
     if FLOWS.get_ptr_mut(key).is_none()
         && let Some(blank) = BLANK_FLOW.get(0)
     {
-        let _ = FLOWS.insert(key, blank, 0);
+        // Another processor may be quicker with a datagram of the same flow: its entry stays.
+        let _ = FLOWS.insert(key, blank, BPF_NOEXIST);
     }
     let flow = FLOWS.get_ptr_mut(key).ok_or(Counter::FlowTableFull)?;
-    // SAFETY: map memory stays valid while the program runs; the socket's lock serialises packets of
-    // one TCP socket, and two processors that open one UDP flow at once write the same.
+    // SAFETY: map memory stays valid while the program runs. The socket's lock serialises packets of one
+    // TCP socket; two processors that open one UDP flow at once write the same, and then only add.
     let flow = unsafe { &mut *flow };
     if flow.id == 0 {
         open(flow, key, packet, ends);
@@ -73,7 +77,22 @@ fn open(flow: &mut Flow, key: &FlowKey, packet: &Packet, ends: &Ends<'_>) {
     set_owner(&mut flow.owner, key);
     flow.waives = waived(ends);
     flow.verdict = verdict_of(&flow.owner, ends, flow.waives) as u32;
-    flow.id = new_id();
+    flow.id = if key.protocol == UDP { id_of(key) } else { new_id() };
+}
+
+/// The id of a UDP flow: two processors that open it at once must agree on it. Never zero.
+#[inline(always)]
+fn id_of(key: &FlowKey) -> u64 {
+    // An odd number with no pattern: 2^64 divided by the golden ratio.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    // SAFETY: 16 bytes read as two words of the key's own memory.
+    let addr = unsafe { key.addr.as_ptr().cast::<[u64; 2]>().read_unaligned() };
+    let mut id = key.cookie.wrapping_mul(SPREAD);
+    for word in [addr[0], addr[1], u64::from(key.port)] {
+        id = (id ^ word).wrapping_mul(SPREAD);
+        id ^= id >> 29;
+    }
+    id | 1
 }
 
 #[inline(always)]
@@ -174,7 +193,10 @@ pub fn close(cookie: u64) {
     // SAFETY: map memory stays valid while the program runs.
     let flow = unsafe { &*flow };
     // Without room in the ring the flow stays, and user space finds its totals in the table.
-    if flow.announced == 0 || put_end(flow) {
+    // So does one that the ring had no room to announce: its bytes are in no other account.
+    let inspected =
+        flow.verdict == Verdict::Inspect as u32 || flow.verdict == Verdict::AllowedEncrypted as u32;
+    if !inspected || (flow.announced == 1 && put_end(flow)) {
         let _ = FLOWS.remove(&key);
     }
 }

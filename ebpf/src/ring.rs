@@ -93,7 +93,7 @@ pub enum Put {
     Unreadable,
 }
 
-/// Whether payload of this size may still be written.
+/// Whether a record with room for this many bytes of payload may still be written.
 #[inline(always)]
 pub fn has_room_for_payload(len: u64) -> bool {
     let size = ring_bytes();

@@ -98,6 +98,11 @@ fn bind(ctx: &SkBuffContext, key: &FlowKey, flow: &mut Flow, fresh: &Fresh) {
         counters::add(Counter::HelloShort, 1);
         return;
     }
+    if random[0] | random[1] | random[2] | random[3] == 0 {
+        // No library draws it, and the TLS tap takes zeros for a random that it does not know.
+        counters::add(Counter::HelloShort, 1);
+        return;
+    }
     let relayed = is_relay(key, flow, &random);
     let inspected = flow.verdict == Verdict::Inspect as u32 && crate::flows::announce(key, flow);
     put_hello(ctx, flow, fresh, &random, relayed, inspected);

@@ -46,27 +46,36 @@ pub fn tls_write(ctx: ProbeContext) -> u32 {
 /// The same, reading only what is resident.
 #[uprobe]
 pub fn tls_write_now(ctx: ProbeContext) -> u32 {
-    counters::settle(capture(&ctx, read_resident));
+    counters::settle(capture(&ctx, |_| {}));
     0
 }
 
-/// A way to copy `len` bytes of the process's memory to `room`; false when they could not be read.
-/// Callers pass a `len` that the verifier knows to fit the room.
-trait Read: Fn(*mut u8, u64, u32) -> bool + Copy {}
-impl<F: Fn(*mut u8, u64, u32) -> bool + Copy> Read for F {}
+/// Makes the page of an address resident, where the program can.
+trait Touch: Fn(u64) + Copy {}
+impl<F: Fn(u64) + Copy> Touch for F {}
 
-/// Tries without sleeping first: a reserved record holds up those behind it.
+/// Faults the page of an address in.
 #[inline(always)]
-fn fault_in(room: *mut u8, from: u64, len: u32) -> bool {
-    // SAFETY: the caller's room has `len` bytes; the helper checks the address.
-    let copy = || unsafe { bpf_copy_from_user(room.cast(), len, from as *const core::ffi::c_void) == 0 };
-    read_resident(room, from, len) || copy()
+fn fault_in(at: u64) {
+    let mut byte = 0u64;
+    // SAFETY: one byte of our own stack; the helper checks the address.
+    unsafe { bpf_copy_from_user((&raw mut byte).cast(), 1, at as *const core::ffi::c_void) };
 }
 
+/// Touches `len` bytes from `from` on, at most `PAGES` pages and the last byte.
+///
+/// Before a record is reserved, never while: a fault may last as long as the process likes, and a reserved
+/// record holds up all those behind it. No branch depends on what a touch finds: the verifier would follow
+/// every combination.
 #[inline(always)]
-fn read_resident(room: *mut u8, from: u64, len: u32) -> bool {
-    // SAFETY: as above.
-    unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
+fn touch_all<const PAGES: u32>(from: u64, len: u32, touch: impl Touch) {
+    const PAGE: u32 = 4096;
+    let last = len - 1;
+    for page in 0..PAGES {
+        let offset = if page * PAGE < last { page * PAGE } else { last };
+        touch(from + u64::from(offset));
+    }
+    touch(from + u64::from(last));
 }
 
 /// What a call hands over.
@@ -78,7 +87,7 @@ struct Call {
 }
 
 #[inline(always)]
-fn capture(ctx: &ProbeContext, read: impl Read) -> Result<(), Skip> {
+fn capture(ctx: &ProbeContext, touch: impl Touch) -> Result<(), Skip> {
     let call = read_call(ctx)?;
     let task = bpf_get_current_pid_tgid();
     if is_own((task >> 32) as u32) {
@@ -87,17 +96,16 @@ fn capture(ctx: &ProbeContext, read: impl Read) -> Result<(), Skip> {
     refuse_second_probe(ctx, task, &call)?;
     refuse_server(&call)?;
     let random = random_of(&call);
-    // SAFETY: the value is copied out at once.
-    let bound = unsafe { RANDOMS.get(random) }.copied();
+    let bound = bound_to(&random);
     let flow = match &bound {
         Some(bound) => accept(bound)?,
         None => 0,
     };
     let write = flows::new_id();
     if call.length <= INLINE_MAX {
-        put_small(&call, write, flow, &random, read);
+        put_small(&call, write, flow, &random, touch);
     } else {
-        put_large(&call, write, flow, &random, read);
+        put_large(&call, write, flow, &random, touch);
     }
     counters::add(Counter::TlsWriteCaptured, 1);
     Ok(())
@@ -190,16 +198,25 @@ fn accept(bound: &Bound) -> Result<u64, Skip> {
     }
 }
 
+/// The flow with this random; none for zeros, which stand for a random that is not known or not drawn.
 #[inline(always)]
-fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl Read) {
+fn bound_to(random: &[u64; 4]) -> Option<Bound> {
+    if random[0] | random[1] | random[2] | random[3] == 0 {
+        return None;
+    }
+    // SAFETY: the value is copied out at once.
+    unsafe { RANDOMS.get(random) }.copied()
+}
+
+#[inline(always)]
+fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: impl Touch) {
     let len = call.length as u32;
-    let fits = ring::has_room_for_payload(call.length);
+    touch_all::<2>(call.buffer, len, touch);
     let put = match ring::class_of(len) {
-        _ if !fits => Put::Full,
-        0 => put_inline::<{ CHUNK_CLASSES[0] }>(call, write, flow, random, len, read),
-        1 => put_inline::<{ CHUNK_CLASSES[1] }>(call, write, flow, random, len, read),
-        2 => put_inline::<{ CHUNK_CLASSES[2] }>(call, write, flow, random, len, read),
-        _ => put_inline::<{ CHUNK_CLASSES[3] }>(call, write, flow, random, len, read),
+        0 => put_inline::<{ CHUNK_CLASSES[0] }>(call, write, flow, random, len),
+        1 => put_inline::<{ CHUNK_CLASSES[1] }>(call, write, flow, random, len),
+        2 => put_inline::<{ CHUNK_CLASSES[2] }>(call, write, flow, random, len),
+        _ => put_inline::<{ CHUNK_CLASSES[3] }>(call, write, flow, random, len),
     };
     match put {
         Put::Done => {}
@@ -217,26 +234,22 @@ fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl R
 }
 
 #[inline(always)]
-fn put_inline<const ROOM: usize>(
-    call: &Call,
-    write: u64,
-    flow: u64,
-    random: &[u64; 4],
-    len: u32,
-    read: impl Read,
-) -> Put {
+fn put_inline<const ROOM: usize>(call: &Call, write: u64, flow: u64, random: &[u64; 4], len: u32) -> Put {
+    if !ring::has_room_for_payload(ROOM as u64) {
+        return Put::Full;
+    }
     ring::put_filled::<ring::Chunk<TlsWrite, ROOM>>(|inline| {
         // SAFETY: reserved ring space of this type; the record is written whole, of the payload `len`
         // bytes.
         unsafe {
             fill_head(&raw mut (*inline).record, call, write, flow, random, len);
-            read_user::<ROOM>((&raw mut (*inline).payload).cast(), call.buffer, len, read)
+            read_user::<ROOM>((&raw mut (*inline).payload).cast(), call.buffer, len)
         }
     })
 }
 
 #[inline(always)]
-fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl Read) {
+fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: impl Touch) {
     if !put_head(call, write, flow, random) {
         counters::add(Counter::TlsLostBytes, call.length);
         return;
@@ -248,13 +261,15 @@ fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], read: impl R
         if call.length - offset <= CHUNK_MAX as u64 {
             break;
         }
-        let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32, read);
+        touch_all::<8>(call.buffer + offset, CHUNK_MAX as u32, touch);
+        let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32);
         missing.note(put, CHUNK_MAX as u64);
         offset += CHUNK_MAX as u64;
     }
     let left = call.length - offset;
     if left <= CHUNK_MAX as u64 {
-        let put = put_rest(call, write, offset, left as u32, read);
+        touch_all::<8>(call.buffer + offset, left as u32, touch);
+        let put = put_rest(call, write, offset, left as u32);
         missing.note(put, left);
         offset += left;
     }
@@ -284,22 +299,22 @@ impl Missing {
 }
 
 #[inline(always)]
-fn put_rest(call: &Call, write: u64, offset: u64, left: u32, read: impl Read) -> Put {
+fn put_rest(call: &Call, write: u64, offset: u64, left: u32) -> Put {
     match ring::class_of(left) {
-        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(call, write, offset, left, read),
-        3 => put_data::<{ CHUNK_CLASSES[3] }>(call, write, offset, left, read),
-        _ => put_data::<{ CHUNK_CLASSES[4] }>(call, write, offset, left, read),
+        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(call, write, offset, left),
+        3 => put_data::<{ CHUNK_CLASSES[3] }>(call, write, offset, left),
+        _ => put_data::<{ CHUNK_CLASSES[4] }>(call, write, offset, left),
     }
 }
 
 #[inline(always)]
-fn put_data<const ROOM: usize>(call: &Call, write: u64, offset: u64, len: u32, read: impl Read) -> Put {
-    if !ring::has_room_for_payload(u64::from(len)) {
+fn put_data<const ROOM: usize>(call: &Call, write: u64, offset: u64, len: u32) -> Put {
+    if !ring::has_room_for_payload(ROOM as u64) {
         return Put::Full;
     }
     let record = TlsData { head: ring::head(TlsData::TAG, len), write, offset };
     let from = call.buffer + offset;
-    ring::put_with::<_, ROOM>(record, |room| read_user::<ROOM>(room, from, len, read))
+    ring::put_with::<_, ROOM>(record, |room| read_user::<ROOM>(room, from, len))
 }
 
 #[inline(always)]
@@ -359,7 +374,8 @@ fn put_end(write: u64, lost_bytes: u64, skipped_bytes: u64) {
 
 /// Copies `len` bytes of the process's memory into a room of `ROOM` bytes.
 #[inline(always)]
-fn read_user<const ROOM: usize>(room: *mut u8, from: u64, len: u32, read: impl Read) -> bool {
+fn read_user<const ROOM: usize>(room: *mut u8, from: u64, len: u32) -> bool {
     let len = ring::bounded(len, ROOM as u32);
-    len > 0 && read(room, from, len)
+    // SAFETY: the room has `ROOM` bytes and `len` is at most that; the helper checks the address.
+    len > 0 && unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
 }

@@ -77,7 +77,8 @@ fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
     let plain = match flow.kind {
         kind if kind == Kind::Tls as u32 => tls_records::follow(ctx, flow, &fresh),
         kind if kind == Kind::Quic as u32 => {
-            flow.blind_bytes += u64::from(fresh.len);
+            // SAFETY: a word of map memory.
+            unsafe { counters::add_to(&raw mut flow.blind_bytes, u64::from(fresh.len)) };
             None
         }
         _ => Some(fresh),
@@ -105,7 +106,8 @@ fn take_fresh(flow: &mut Flow, packet: &Packet) -> Result<Fresh, Skip> {
     flow.started = 1;
     let len = packet.len - skip;
     flow.high_seq = packet.seq.wrapping_add(packet.len);
-    flow.wire_bytes += u64::from(len);
+    // SAFETY: a word of map memory.
+    unsafe { counters::add_to(&raw mut flow.wire_bytes, u64::from(len)) };
     Ok(Fresh { at: packet.payload + skip, len, seq: packet.seq.wrapping_add(skip) })
 }
 
@@ -125,7 +127,8 @@ fn refuse(flow: &Flow) -> Result<(), Skip> {
 /// The ring has no room: these bytes of the flow are lost, and the ledger will say so.
 #[inline(always)]
 pub fn lose(flow: &mut Flow, len: u32) {
-    flow.lost_bytes += u64::from(len);
+    // SAFETY: a word of map memory.
+    unsafe { counters::add_to(&raw mut flow.lost_bytes, u64::from(len)) };
     counters::add(Counter::WireLostBytes, u64::from(len));
 }
 
@@ -173,7 +176,7 @@ fn put_packet_bytes<const ROOM: usize>(
     offset: u32,
     len: u32,
 ) -> Put {
-    if !ring::has_room_for_payload(u64::from(len)) {
+    if !ring::has_room_for_payload(ROOM as u64) {
         return Put::Full;
     }
     let tcp = flow.protocol == TCP;

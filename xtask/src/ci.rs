@@ -31,7 +31,8 @@ pub fn run() -> Result<()> {
         return refuse(MISSING, "ci: the live tests need root");
     }
     let (tested, sum) = tests()?;
-    install_deny()?;
+    // Without it its gate fails, and the run still ends with its last line.
+    install_deny().unwrap_or_else(|error| eprintln!("{error:#}"));
     let failed: Vec<&str> =
         GATES.into_iter().filter(|(_, arguments)| !passes(arguments)).map(|(gate, _)| gate).collect();
     println!("gate advisories: skipped: it needs the network");

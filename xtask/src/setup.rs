@@ -96,7 +96,9 @@ fn nightly_with_sources() -> bool {
     };
     let Ok(toolchains) = rustup.join("toolchains").read_dir() else { return false };
     toolchains.flatten().any(|toolchain| {
-        let nightly = toolchain.file_name().to_string_lossy().starts_with("nightly-");
+        // Not a dated one: the build asks rustup for "nightly".
+        let name = toolchain.file_name();
+        let nightly = name.to_string_lossy().strip_prefix("nightly-").is_some_and(|it| !it.starts_with('2'));
         nightly && toolchain.path().join("lib/rustlib/src/rust/library/core/src/lib.rs").is_file()
     })
 }

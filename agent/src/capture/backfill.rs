@@ -12,7 +12,7 @@ use std::{
 use aya::{Pod, maps::HashMap};
 use cprvagt_abi::{Owner, Role};
 use rustix::{
-    net::{AddressFamily, SocketType, getpeername, getsockname, sockopt},
+    net::{AddressFamily, SocketType, getsockname, sockopt},
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 
@@ -35,6 +35,7 @@ struct OldSocket {
     owner: Owner,
     port: u16,
     namespace: String,
+    stream: bool,
     listening: bool,
 }
 
@@ -49,7 +50,8 @@ pub(super) fn run(programs: &mut Programs) -> Result<(), CaptureError> {
     let map = programs.map_mut("OWNERS")?;
     let mut owners = HashMap::<_, u64, OwnerValue>::try_from(map).map_err(CaptureError::map("OWNERS"))?;
     for socket in &sockets {
-        let served = listening.contains(&(socket.namespace.as_str(), socket.port));
+        // Which end of a UDP flow is ours is told by who writes first.
+        let served = socket.stream && listening.contains(&(socket.namespace.as_str(), socket.port));
         let role = if served { Role::Server } else { Role::Client };
         let owner = OwnerValue(Owner { role: role as u32, ..socket.owner });
         // Refused only where the socket tap was quicker, which knows better.
@@ -119,18 +121,10 @@ impl Process {
             owner: self.owner,
             port: local_port(fd.as_fd())?,
             namespace: self.namespace.clone(),
-            listening: is_server(fd.as_fd(), kind),
+            stream: kind == SocketType::STREAM,
+            listening: sockopt::socket_acceptconn(&fd).unwrap_or(false),
         })
     }
-}
-
-/// A listening TCP socket, or a UDP socket that has a port and no peer.
-fn is_server(fd: std::os::fd::BorrowedFd<'_>, kind: SocketType) -> bool {
-    if kind == SocketType::STREAM {
-        return sockopt::socket_acceptconn(fd).unwrap_or(false);
-    }
-    const EPHEMERAL_FROM: u16 = 32_768;
-    getpeername(fd).is_err() && local_port(fd).is_some_and(|port| port != 0 && port < EPHEMERAL_FROM)
 }
 
 fn local_port(fd: std::os::fd::BorrowedFd<'_>) -> Option<u16> {

@@ -12,6 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cprvagt_report::Moment;
+
 use super::{
     attach::{TlsTap, read_symbols},
     error::CaptureError,
@@ -19,6 +21,7 @@ use super::{
     mappings::{FileKey, Mapping},
     symbols::Symbols,
 };
+use crate::scrub::Scrubber;
 
 /// Files that are probed at most.
 const TAPS_MAX: usize = 4096;
@@ -81,7 +84,8 @@ impl Libraries {
         };
         let tap = self.taps.swap_remove(index);
         tracing::debug!(path = tap.path, "one file behind two mounts: second probe removed");
-        if let Err(error) = tap.detach(programs) {
+        // A thread whose last call it was would otherwise have every further call refused as the second.
+        if let Err(error) = tap.detach(programs).and_then(|()| programs.forget_calls(second)) {
             tracing::warn!(%error, "a second probe could not be removed; its calls are counted once");
         }
     }
@@ -106,7 +110,9 @@ impl Libraries {
 
     /// Probes a file whose symbols have been read.
     pub(super) fn attach(&mut self, programs: &mut Programs, readable: &Readable<'_>) {
-        let path = readable.path;
+        // A folder may be named like a number, and this name goes to the log.
+        let path = Scrubber::at(Moment::now().0.as_second()).name(readable.path);
+        let path = path.as_str();
         if self.taps.len() >= TAPS_MAX {
             tracing::warn!(
                 path,

@@ -5,7 +5,7 @@ use std::{fs::File, path::Path};
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     maps::{
-        Map, MapData, RingBuf,
+        HashMap, Map, MapData, RingBuf,
         lpm_trie::{Key as PrefixKey, LpmTrie},
     },
     programs::{
@@ -47,6 +47,17 @@ pub(super) struct Value(pub Flow);
 #[repr(transparent)]
 struct Rules(AllowRules);
 
+/// A thread's last probed call, as `ebpf::maps::LastCall` lays it out.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct LastCall {
+    instruction: u64,
+    stack: u64,
+    attachment: u64,
+}
+
+// SAFETY: three words.
+unsafe impl Pod for LastCall {}
 // SAFETY: fixed-width integers and byte arrays without padding; abi checks their sizes.
 unsafe impl Pod for Key {}
 // SAFETY: as above.
@@ -120,6 +131,21 @@ impl Programs {
     /// The program behind every TLS probe.
     pub(super) fn tls_program(&mut self) -> Result<&mut UProbe, CaptureError> {
         self.program::<UProbe>(self.tls_program)
+    }
+
+    /// Forgets the calls that an attachment reported, which has just been removed.
+    pub(super) fn forget_calls(&mut self, attachment: u32) -> Result<(), CaptureError> {
+        const NAME: &str = "LAST_CALLS";
+        let map = self.map_mut(NAME)?;
+        let mut calls = HashMap::<_, u64, LastCall>::try_from(map).map_err(CaptureError::map(NAME))?;
+        let of_it =
+            |(thread, call): (u64, LastCall)| (call.attachment == u64::from(attachment)).then_some(thread);
+        let threads: Vec<u64> = calls.iter().filter_map(Result::ok).filter_map(of_it).collect();
+        for thread in threads {
+            // Gone already when the thread has called again or ended.
+            let _ = calls.remove(&thread);
+        }
+        Ok(())
     }
 
     /// Passes on what the programs have to say for themselves.

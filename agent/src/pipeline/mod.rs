@@ -164,7 +164,10 @@ impl Pipeline {
             self.out_of_scope.insert(kernel.id);
             return;
         }
-        self.flows.insert(kernel.id, FlowState::new(kernel, process));
+        // A UDP flow that the kernel forgot comes back under its old id.
+        if let Some(before) = self.flows.insert(kernel.id, FlowState::new(kernel, process)) {
+            self.enter(before);
+        }
     }
 
     /// Does something with a flow, and tells what came out.

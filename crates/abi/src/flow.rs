@@ -78,7 +78,7 @@ pub struct Flow {
     pub header_len: u32,
     /// 1 once payload has passed, so that `high_seq` means something.
     pub started: u32,
-    /// 1 once a ServerHello of the peer was written to the ring.
+    /// How many ServerHellos of the peer were written to the ring: 0 to 2.
     pub answered: u32,
     /// Owner of the socket.
     pub owner: Owner,

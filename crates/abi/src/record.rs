@@ -173,7 +173,7 @@ records! {
         /// Zero.
         pad: u32,
     }
-    /// The last thread of a process ended.
+    /// The first thread of a process ended.
     ProcessExit = 11, 24 {
         /// Thread group id.
         tgid: u32,
