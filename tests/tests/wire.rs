@@ -178,6 +178,47 @@ fn segmented_datagrams_are_read_whole() {
     assert_eq!(got, [sent, sent, 0], "{:#}", seen.ledger);
 }
 
+/// One socket, sent on by several threads at once: every byte is counted once, on whatever processor.
+#[test]
+fn a_socket_that_threads_share_has_one_account() {
+    if !can_run("a_socket_that_threads_share_has_one_account", &[Need::Root, Need::Agent]) {
+        return;
+    }
+    const THREADS: usize = 4;
+    const DATAGRAMS: usize = 20_000;
+    const TEXT: &[u8] = b"Borgeren har skrevet et brev.\n";
+    let sinks = Sinks::new();
+    let trial = Trial::start(&sinks.lab, "[capture]\nring_bytes = \"64 MiB\"\n", &[]).unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect(sinks.udp[0].address()).unwrap();
+    let sent: usize = std::thread::scope(|scope| {
+        let send = || (0..DATAGRAMS).filter(|_| socket.send(TEXT).is_ok()).count();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(send)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    let seen = trial.stop().unwrap();
+    let got = ["wire_bytes", "unexplained_bytes"].map(|it| seen.bytes(it));
+    assert_eq!(got, [(sent * TEXT.len()) as i64, 0], "{:#}", seen.ledger);
+}
+
+/// A forwarder such as a syslog daemon: bound to a low port, and older than the agent.
+#[test]
+fn an_old_udp_socket_with_a_port_of_its_own_is_read() {
+    if !can_run("an_old_udp_socket_with_a_port_of_its_own_is_read", &[Need::Root, Need::Agent]) {
+        return;
+    }
+    let sinks = Sinks::new();
+    let socket = UdpSocket::bind("0.0.0.0:5140").unwrap();
+    let trial = Trial::start(&sinks.lab, "", &[]).unwrap();
+    let citizen = payload::citizens(23, 1).remove(0);
+    let bytes = payload::ending_with(200, &citizen);
+    sinks.send_udp(&socket, &sinks.udp[0], &bytes);
+    let seen = trial.stop().unwrap();
+    let expected = [Expected::plain(&citizen, sinks.udp[0].address())];
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    assert_eq!(seen.bytes("wire_bytes"), bytes.len() as i64, "{:#}", seen.ledger);
+}
+
 /// The lab's side drops one packet in fifteen: what is sent again is neither counted nor told again.
 #[test]
 fn retransmissions_are_counted_once() {
