@@ -16,6 +16,8 @@ mod site;
 
 pub use counter::Counter;
 pub use flow::{Flow, FlowKey, Kind, Owner, Role, Verdict};
-pub use policy::{AllowKey, AllowRules, PORT_RULES_MAX, PortRule, WAIVES_CLEARTEXT, WAIVES_NOT_ALLOWED};
+pub use policy::{
+    AllowKey, AllowRules, OWN_MAX, PORT_RULES_MAX, PortRule, WAIVES_CLEARTEXT, WAIVES_NOT_ALLOWED,
+};
 pub use record::*;
 pub use site::{Function, Site};

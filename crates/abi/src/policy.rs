@@ -1,5 +1,7 @@
 //! Policy as the kernel reads it: allowed prefixes.
 
+/// Processes of the agent itself, whose traffic is not looked at.
+pub const OWN_MAX: usize = 3;
 /// Most port rules of one prefix.
 pub const PORT_RULES_MAX: usize = 8;
 /// A rule waives `not-allowed`.

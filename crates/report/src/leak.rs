@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Checksum, Class, Confidence, Direction, HostId, Label, Mask, Moment, Outcome, Part, Proof, Protocol,
-    Pseudonym, Rule, Score, Scrubbed, Severity,
+    Pseudonym, Rule, Score, Scrubbed, SealedNumber, Severity,
 };
 
 /// The name and version of the leak object.
@@ -65,6 +65,9 @@ pub struct Leak {
     pub masked: Mask,
     /// The citizen, under this host's key.
     pub pseudonym: Pseudonym,
+    /// The number, for the data controller alone; absent without the controller's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedNumber>,
     /// Which way the message went; absent in a scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,

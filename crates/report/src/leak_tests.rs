@@ -36,6 +36,7 @@ fn least() -> Leak {
         checksum: Checksum::Mod11,
         masked: Mask::of("251248-9996"),
         pseudonym: Pseudonym::from_keyed_hash([0x5a; 16]),
+        sealed: None,
         direction: None,
         outcome: None,
         host: None,

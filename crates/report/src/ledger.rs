@@ -120,6 +120,22 @@ impl Ledger {
         self.blind.iter().map(|unread| unread.bytes).sum()
     }
 
+    /// Keeps at most `lines_max` lines of lost and of blind bytes, the largest; of the rest one line for each
+    /// reason remains, without process and destination.
+    pub fn fold_lines(&mut self, lines_max: usize) {
+        for lines in [&mut self.lost, &mut self.blind] {
+            lines.sort_by_key(|line| core::cmp::Reverse(line.bytes));
+            let mut rest: Vec<Unread> = Vec::new();
+            for line in lines.split_off(lines.len().min(lines_max)) {
+                match rest.iter_mut().find(|it| it.reason == line.reason) {
+                    Some(same) => same.bytes += line.bytes,
+                    None => rest.push(Unread { process: None, destination: None, ..line }),
+                }
+            }
+            lines.append(&mut rest);
+        }
+    }
+
     /// Sets `unexplained_bytes` from the other sums. Call it last.
     pub fn balance(&mut self) {
         let counted = [self.inspected_bytes, self.protocol_bytes, self.lost_bytes(), self.blind_bytes()];
@@ -163,6 +179,18 @@ mod tests {
         ledger.inspected_bytes = 700;
         ledger.balance();
         assert_eq!(ledger.unexplained_bytes, -90);
+    }
+
+    #[test]
+    fn folding_keeps_the_largest_lines_and_every_byte() {
+        let mut ledger = ledger();
+        let line =
+            |reason: &'static str, bytes| Unread { bytes, reason: reason.into(), ..ledger.blind[0].clone() };
+        ledger.blind = vec![line("quic", 1), line("opaque", 5), line("quic", 2), line("no-tap", 9)];
+        ledger.fold_lines(2);
+        let lines: Vec<_> = ledger.blind.iter().map(|it| (it.reason.as_str(), it.bytes)).collect();
+        assert_eq!(lines, [("no-tap", 9), ("opaque", 5), ("quic", 3)]);
+        assert!(ledger.blind[2].process.is_none() && ledger.blind[1].process.is_some());
     }
 
     #[test]

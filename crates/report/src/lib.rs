@@ -1,24 +1,38 @@
-//! The objects that leave a host: leaks and ledgers.
+//! The objects that leave a host, how they are sealed, and what agent and collector say to each other.
 //!
 //! *Invariants*: no field can hold plaintext. A name is a [`Scrubbed`], a fixed word is a [`Label`], the
 //! shape of a number is a [`Mask`], and a person is a [`Pseudonym`]; there is no way from a plain `String`
 //! into any of them that skips the scrubber.
-//! *Not here*: finding numbers, judging them, sending anything.
+//! *Not here*: finding numbers, judging them, keeping or sending anything.
 #![forbid(unsafe_code)]
 
 mod confidential;
+mod delivery;
 mod leak;
 mod ledger;
 mod line;
 mod moment;
+mod report;
+pub mod seal;
+mod token;
 mod vocabulary;
 
 pub use confidential::{BadPseudonym, HostId, Label, Mask, Pseudonym, Score, Scrub, Scrubbed};
+pub use delivery::{
+    AgentId, BadDelivery, DELIVERY_BYTES_MAX, DELIVERY_REPORTS_MAX, DELIVERY_TYPE, Delivery, ENROL_PATH,
+    EnrolAnswer, EnrolRequest, Envelope, Outcome as ReceiptOutcome, RENEW_PATH, REPORTS_PATH, Receipt,
+    Receipts, Refusal, RenewAnswer, RenewRequest,
+};
 pub use leak::{
     Destination, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, Process, Source, System, Transport,
 };
 pub use ledger::{Endpoint, Gap, LEDGER_SCHEMA, Ledger, LedgerSchema, Unread};
 pub use moment::Moment;
+pub use report::{
+    BadReport, Entry, GapRecord, PLAIN_BYTES_MAX, REPORT_ENTRIES_MAX, Report, ReportSchema, SEALED_BYTES_MAX,
+};
+pub use seal::SealedNumber;
+pub use token::{BadToken, Token};
 pub use vocabulary::{
     Checksum, Class, Confidence, Direction, Level, Outcome, Part, Proof, Protocol, Rule, Severity,
 };

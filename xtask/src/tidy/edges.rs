@@ -37,8 +37,20 @@ const UNWRAP: Rule = Rule {
 
 /// Where aya may be used; tests ask the kernel what is left of the agent.
 const AYA_PLACES: [&str; 4] = ["ebpf/", "agent/src/capture", "agent/build.rs", "tests/tests/"];
-/// Where serde may be used, beside files and folders named `config`.
-const SERDE_PLACES: [&str; 4] = ["crates/report/", "tests/", "xtask/", "collector/"];
+/// Where serde may be used, beside files and folders named `config`: what crosses an edge of the agent, or goes
+/// from one of its processes to another.
+const SERDE_PLACES: [&str; 10] = [
+    "crates/report/",
+    "tests/",
+    "xtask/",
+    "collector/",
+    "agent/src/bundle.rs",
+    "agent/src/channel.rs",
+    "agent/src/enrol/record.rs",
+    "agent/src/process.rs",
+    "agent/src/run/",
+    "agent/src/send/protocol.rs",
+];
 /// Where unsafe code may be.
 const UNSAFE_PLACES: [&str; 3] = ["ebpf/", "agent/src/capture", "agent/src/privacy.rs"];
 /// Crates with unsafe code, which cannot forbid it.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Problem;
+use crate::Problem;
 
 /// A place in the file; line and column count from 1.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -25,18 +25,19 @@ impl fmt::Display for Place {
 }
 
 /// The text under reading, and what was found wrong with it so far.
-pub(super) struct Document<'i> {
+pub struct Document<'i> {
     text: &'i str,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'i> Document<'i> {
-    pub(super) fn new(text: &'i str) -> Self {
+    /// A document over `text`.
+    pub fn new(text: &'i str) -> Self {
         Self { text, problems: RefCell::default() }
     }
 
     /// The text as a table; `None`, and a problem, when it is no TOML.
-    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'i>>> {
+    pub fn parse(&self) -> Option<Spanned<DeTable<'i>>> {
         DeTable::parse(self.text)
             .map_err(|error| {
                 let end = self.text.len()..self.text.len();
@@ -45,15 +46,18 @@ impl<'i> Document<'i> {
             .ok()
     }
 
-    pub(super) fn problem(&self, span: Range<usize>, what: impl Into<String>) {
+    /// Notes what is wrong at `span`, in bytes.
+    pub fn problem(&self, span: Range<usize>, what: impl Into<String>) {
         self.problem_at(self.place(span.start), what);
     }
 
-    pub(super) fn problem_at(&self, at: Place, what: impl Into<String>) {
+    /// Notes what is wrong at a place.
+    pub fn problem_at(&self, at: Place, what: impl Into<String>) {
         self.problems.borrow_mut().push(Problem { at, what: what.into() });
     }
 
-    pub(super) fn place(&self, byte: usize) -> Place {
+    /// The place of a byte.
+    pub fn place(&self, byte: usize) -> Place {
         let before = &self.text.as_bytes()[..byte.min(self.text.len())];
         let before = String::from_utf8_lossy(before);
         let line = before.matches('\n').count() + 1;
@@ -62,7 +66,7 @@ impl<'i> Document<'i> {
     }
 
     /// Every problem, in the order of the text.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.at);
         problems
@@ -74,10 +78,10 @@ fn saturated(count: usize) -> u32 {
 }
 
 /// A value and where it stands.
-pub(super) type Value<'a, 'i> = &'a Spanned<DeValue<'i>>;
+pub type Value<'a, 'i> = &'a Spanned<DeValue<'i>>;
 
 /// A table, the name that people know it by, and the keys that it may have.
-pub(super) struct Table<'a, 'i> {
+pub struct Table<'a, 'i> {
     document: &'a Document<'i>,
     name: &'static str,
     span: Range<usize>,
@@ -86,12 +90,12 @@ pub(super) struct Table<'a, 'i> {
 
 impl<'a, 'i> Table<'a, 'i> {
     /// The root table.
-    pub(super) fn root(document: &'a Document<'i>, root: &'a Spanned<DeTable<'i>>) -> Self {
+    pub fn root(document: &'a Document<'i>, root: &'a Spanned<DeTable<'i>>) -> Self {
         Self { document, name: "the file", span: root.span(), entries: root.get_ref() }
     }
 
     /// Tells each key that is not among `valid`, with the nearest one that is.
-    pub(super) fn expect_keys(&self, valid: &[&str]) -> &Self {
+    pub fn expect_keys(&self, valid: &[&str]) -> &Self {
         for key in self.entries.keys().filter(|key| !valid.contains(&key.get_ref().as_ref())) {
             let wrong = key.get_ref();
             let hint = match nearest(wrong, valid) {
@@ -103,25 +107,28 @@ impl<'a, 'i> Table<'a, 'i> {
         self
     }
 
-    pub(super) fn place(&self) -> Place {
+    /// Where the table begins.
+    pub fn place(&self) -> Place {
         self.document.place(self.span.start)
     }
 
     /// Tells a problem with the table as a whole.
-    pub(super) fn problem(&self, what: impl fmt::Display) {
+    pub fn problem(&self, what: impl fmt::Display) {
         self.document.problem(self.span.clone(), format!("{} {what}", self.name));
     }
 
     /// Tells a problem with a value of this table.
-    pub(super) fn problem_with(&self, value: Value<'_, '_>, what: impl Into<String>) {
+    pub fn problem_with(&self, value: Value<'_, '_>, what: impl Into<String>) {
         self.document.problem(value.span(), what);
     }
 
-    pub(super) fn value(&self, key: &str) -> Option<Value<'a, 'i>> {
+    /// The value of `key`.
+    pub fn value(&self, key: &str) -> Option<Value<'a, 'i>> {
         self.entries.get(key)
     }
 
-    pub(super) fn value_required(&self, key: &str) -> Option<Value<'a, 'i>> {
+    /// The value of `key`; a problem when there is none.
+    pub fn value_required(&self, key: &str) -> Option<Value<'a, 'i>> {
         let value = self.value(key);
         if value.is_none() {
             self.problem(format_args!("needs \"{key}\""));
@@ -130,21 +137,23 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// Where `key` itself stands.
-    pub(super) fn place_of_key(&self, key: &str) -> Option<Place> {
+    pub fn place_of_key(&self, key: &str) -> Option<Place> {
         let (key, _) = self.entries.get_key_value(key)?;
         Some(self.document.place(key.span().start))
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
+    /// The text of `key`; a problem when it is no text, or blank.
+    pub fn text(&self, key: &str) -> Option<&'a str> {
         self.text_of(key, self.value(key)?)
     }
 
-    pub(super) fn text_required(&self, key: &str) -> Option<&'a str> {
+    /// The text of `key`; a problem also when there is none.
+    pub fn text_required(&self, key: &str) -> Option<&'a str> {
         self.text_of(key, self.value_required(key)?)
     }
 
     /// The text in `value`; a problem when it is none, or blank.
-    pub(super) fn text_of(&self, key: &str, value: Value<'a, 'i>) -> Option<&'a str> {
+    pub fn text_of(&self, key: &str, value: Value<'a, 'i>) -> Option<&'a str> {
         let Some(text) = value.get_ref().as_str() else {
             self.wrong_type(key, value, "a string");
             return None;
@@ -157,7 +166,7 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// The items of the list `key`; empty when absent.
-    pub(super) fn list(&self, key: &str) -> impl Iterator<Item = Value<'a, 'i>> + use<'a, 'i> {
+    pub fn list(&self, key: &str) -> impl Iterator<Item = Value<'a, 'i>> + use<'a, 'i> {
         let list = self.value(key).and_then(|value| {
             let list = value.get_ref().as_array();
             if list.is_none() {
@@ -169,12 +178,12 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// The table `key`, known to people as `name`.
-    pub(super) fn table(&self, key: &str, name: &'static str) -> Option<Table<'a, 'i>> {
+    pub fn table(&self, key: &str, name: &'static str) -> Option<Table<'a, 'i>> {
         self.table_in(key, name, self.value(key)?)
     }
 
     /// The tables of the list `key`, each known to people as `name`.
-    pub(super) fn tables(&self, key: &'static str, name: &'static str) -> Vec<Table<'a, 'i>> {
+    pub fn tables(&self, key: &'static str, name: &'static str) -> Vec<Table<'a, 'i>> {
         match self.value(key).map(|value| (value, value.get_ref())) {
             None => vec![],
             Some((_, DeValue::Array(list))) => {
@@ -195,14 +204,15 @@ impl<'a, 'i> Table<'a, 'i> {
         Some(Table { document: self.document, name, span: value.span(), entries })
     }
 
-    pub(super) fn wrong_type(&self, key: &str, value: Value<'_, '_>, wanted: &str) {
+    /// Notes that a value is of the wrong type.
+    pub fn wrong_type(&self, key: &str, value: Value<'_, '_>, wanted: &str) {
         let found = value.get_ref().type_str();
         self.problem_with(value, format!("{key} must be {wanted}, not {found}"));
     }
 }
 
 /// The valid word that a slip of the hand most likely meant: at most a third of its letters away.
-pub(super) fn nearest<'v>(wrong: &str, valid: &[&'v str]) -> Option<&'v str> {
+pub fn nearest<'v>(wrong: &str, valid: &[&'v str]) -> Option<&'v str> {
     let wrong = wrong.to_lowercase();
     let distance = |word: &&str| strsim::damerau_levenshtein(&wrong, word);
     let near = valid.iter().copied().min_by_key(distance)?;
