@@ -65,10 +65,11 @@ fn told(config: &Config) -> Vec<String> {
         format!("told from confidence {} on, classes {}", config.report.min_confidence, classes.join(", ")),
     ];
     if config.pseudonym.key_file.is_none() {
-        lines.push("no [pseudonym] key_file: a random key for each run".to_owned());
+        lines.push("no [pseudonym] key_file: the enrolment's key, else a random key for each run".to_owned());
     }
-    let idle = config.without_effect.iter();
-    lines.extend(idle.map(|(section, at)| format!("{at}: {section} is not in this version: no effect")));
+    let enrolled_at = "where the host enrolled".to_owned();
+    let collector = config.collector.url.as_ref().map_or(enrolled_at, ToString::to_string);
+    lines.push(format!("reports wait in {}, and go to: {collector}", config.spool.dir.display()));
     lines
 }
 
@@ -94,16 +95,15 @@ mod tests {
     fn an_empty_file_is_the_defaults() {
         let expected = "config: FILE: ok\n  0 destinations allowed, 0 in [[system]]\n  every process is inspected\n  \
              told from confidence medium on, classes cpr, replacement\n  \
-             no [pseudonym] key_file: a random key for each run\n";
+             no [pseudonym] key_file: the enrolment's key, else a random key for each run\n  \
+             reports wait in /var/lib/cprvagt/spool, and go to: where the host enrolled\n";
         assert_eq!(check("").unwrap(), expected);
     }
 
     #[test]
-    fn sections_without_effect_are_told_with_their_place() {
-        let told =
-            check("[spool]\ndir = \"/var/lib/x\"\n\n[collector]\nurl = \"https://c.example\"\n").unwrap();
-        assert!(told.contains("  1:2: [spool] is not in this version: no effect\n"), "{told}");
-        assert!(told.contains("  4:2: [collector] is not in this version: no effect\n"), "{told}");
+    fn spool_and_collector_are_told() {
+        let told = check("[spool]\ndir = \"/x\"\n[collector]\nurl = \"https://c.example\"\n").unwrap();
+        assert!(told.contains("  reports wait in /x, and go to: https://c.example:443\n"), "{told}");
     }
 
     #[test]

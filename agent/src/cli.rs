@@ -12,10 +12,12 @@ use cprvagt_report::Level;
 pub enum Exit {
     /// All is well.
     Success = 0,
-    /// `doctor`: this machine can do some of it.
+    /// `doctor`: this machine can do some of it; `spool`: something is damaged, or still waits.
     Partial = 1,
     /// Wrong configuration or usage; `doctor`: this machine can do none of it.
     Config = 2,
+    /// `status`: no daemon is running.
+    NotRunning = 3,
     /// A privilege or a kernel feature is missing.
     Unable = 4,
     /// Something is already running.
@@ -63,10 +65,11 @@ const EXAMPLES: &str = "\
 Examples:
   cprvagt doctor                        what this machine can and cannot observe
   cprvagt watch                         a live table of leaks until Ctrl-C
+  cprvagt status                        how the daemon is doing
   cprvagt watch --json --for 60         one JSON object a line, for a minute
   cprvagt check --config ./agent.toml   is this configuration valid?
 
-Exit codes: 2 configuration or usage, 4 missing privilege or kernel feature,
+Exit codes: 2 configuration or usage, 3 not running, 4 missing privilege or kernel feature,
 5 already running, 64 not in this version.";
 
 /// Finds Danish CPR numbers in what this host sends out.
@@ -107,22 +110,172 @@ Examples:
 
 Exit codes: 0 everything can be observed, 1 some of it, 2 nothing.")]
     Doctor(Doctor),
-    /// The daemon (not in this version)
-    Run(Later),
+    /// The daemon: watches, and reports to the collector
+    #[command(after_help = "\
+Examples:
+  cprvagt run                       under systemd, or in the foreground
+  cprvagt run --json                each leak also as a line of JSON on standard output
+
+The host must be enrolled (cprvagt enrol). SIGHUP reads the configuration again, whole or not at all;
+SIGTERM and Ctrl-C end it after what was found is in the spool.")]
+    Run(Run),
+    /// A process of the daemon, started by it
+    #[command(hide = true)]
+    Part {
+        /// Which
+        #[arg(value_enum)]
+        part: Part,
+    },
     /// Search files, folders and captures (not in this version)
     Scan(Later),
     /// Follow a made-up leak through the whole agent (not in this version)
     SelfTest(Later),
-    /// Ask the running daemon (not in this version)
-    Status(Later),
+    /// Tell how the running daemon is doing
+    #[command(after_help = "\
+Examples:
+  cprvagt status
+  cprvagt status --json
+
+Exit codes: 0 it runs, 3 it does not.")]
+    Status(Status),
     /// Propose allow entries (not in this version)
     Learn(Later),
-    /// Make a controller's keys (not in this version)
-    Keys(Later),
-    /// Enrol at a collector (not in this version)
-    Enrol(Later),
-    /// Look into the spool (not in this version)
-    Spool(Later),
+    /// Make a data controller's keys
+    #[command(after_help = "\
+Example:
+  cprvagt keys new --controller \"Myndighed X\" --out ./keys
+
+Run it where the controller keeps its secrets, not on a watched host and not on the collector.")]
+    Keys(Keys),
+    /// Make this host an agent of a collector
+    #[command(after_help = "\
+Examples:
+  cprvagt enrol https://collector.example:8443 --token - --bundle myndighed.bundle < token
+  cprvagt enrol https://collector.example:8443 --token cprvagt1.SECRET.AUTHORITY \\
+    --bundle myndighed.bundle --replace
+
+`cprvagt-collector token` prints a token. It works once. With `--token -` it is read from standard input,
+where no list of processes shows it.")]
+    Enrol(Enrol),
+    /// Look into the spool, mend it, empty it
+    #[command(after_help = "\
+Examples:
+  cprvagt spool list
+  cprvagt spool fsck --json
+  cprvagt spool flush --for 60
+
+What the reports say is sealed to the collector and never shown.")]
+    Spool(Spool),
+}
+
+/// Options of `keys`.
+#[derive(Args, Clone, Debug)]
+pub struct Keys {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// The commands of `keys`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make NAME.bundle for the controller's hosts and NAME.identity for the controller alone
+    #[command(after_help = "Example:\n  cprvagt keys new --controller \"Myndighed X\" --out ./keys")]
+    New(KeysNew),
+}
+
+/// Options of `keys new`.
+#[derive(Args, Clone, Debug)]
+pub struct KeysNew {
+    /// The data controller's name; the files are called after it
+    #[arg(long, value_name = "NAME")]
+    pub controller: String,
+    /// The folder for both files; nothing in it is overwritten
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `enrol`.
+#[derive(Args, Clone)]
+pub struct Enrol {
+    /// The collector: https://HOST:PORT
+    pub url: String,
+    /// The one-time token; "-" reads it from standard input
+    #[arg(long, value_name = "TOKEN")]
+    pub token: String,
+    /// The data controller's bundle
+    #[arg(long, value_name = "FILE")]
+    pub bundle: PathBuf,
+    /// Put the new enrolment in the place of the one that there is
+    #[arg(long)]
+    pub replace: bool,
+}
+
+impl std::fmt::Debug for Enrol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token is a secret.
+        write!(f, "Enrol({}, {}, replace {})", self.url, self.bundle.display(), self.replace)
+    }
+}
+
+/// Options of `spool`.
+#[derive(Args, Clone, Debug)]
+pub struct Spool {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SpoolCommand,
+    /// The spool's folder [default: the configuration's]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// The commands of `spool`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// Show what waits: files and reports, never their content
+    #[command(after_help = "Examples:\n  cprvagt spool list\n  cprvagt spool list --json --dir ./copy")]
+    List {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for damage
+    #[command(after_help = "\
+Examples:
+  cprvagt spool fsck
+  cprvagt spool fsck --repair
+
+Exit codes: 0 all is well, 1 something is wrong, or was and is repaired, 5 a daemon is running (--repair).")]
+    Fsck {
+        /// Cut torn ends, set unreadable files aside
+        #[arg(long)]
+        repair: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write everything that waits into a file, still sealed, and leave it waiting
+    #[command(after_help = "\
+Example:
+  cprvagt spool export reports.cprvagt
+
+The file holds deliveries as the collector takes them, each with its length before it (4 bytes, little
+endian).")]
+    Export {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Wait until everything is delivered, or deliver it when no daemon runs
+    #[command(after_help = "\
+Example:
+  cprvagt spool flush --for 60
+
+Exit codes: 0 nothing waits any more, 1 something still waits.")]
+    Flush {
+        /// Give up after this many seconds
+        #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+        duration: Duration,
+    },
 }
 
 /// Options of `watch`.
@@ -137,6 +290,40 @@ pub struct Watch {
     /// One leak object a line on standard output, then one ledger object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `run`.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    /// Each leak also as a line of JSON on standard output, and the ledger at the end
+    #[arg(long)]
+    pub json: bool,
+    /// Lowest confidence told [default: the configuration's, else medium]
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    pub min: Option<MinLevel>,
+    /// Where the status socket lies
+    #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY", default_value = crate::run::RUNTIME_DIR)]
+    pub runtime_dir: PathBuf,
+}
+
+/// Options of `status`.
+#[derive(Args, Clone, Debug)]
+pub struct Status {
+    /// One JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Where the daemon's status socket lies
+    #[arg(long, value_name = "DIR", default_value = crate::run::RUNTIME_DIR)]
+    pub runtime_dir: PathBuf,
+}
+
+/// The daemon's other processes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Part {
+    /// Reads the ring and finds numbers
+    Inspect,
+    /// Keeps the spool and delivers
+    Send,
 }
 
 /// Options of `doctor`.
@@ -186,6 +373,7 @@ impl Command {
             Self::Check => "check",
             Self::Doctor(_) => "doctor",
             Self::Run(_) => "run",
+            Self::Part { .. } => "part",
             Self::Scan(_) => "scan",
             Self::SelfTest(_) => "self-test",
             Self::Status(_) => "status",
@@ -247,26 +435,51 @@ mod tests {
 
     #[test]
     fn commands_of_later_versions_are_known_with_any_arguments() {
-        for line in [
-            "cprvagt run",
-            "cprvagt scan --json --min low -",
-            "cprvagt self-test",
-            "cprvagt status --json",
-            "cprvagt learn",
-            "cprvagt keys new",
-            "cprvagt enrol https://collector.example --token t --bundle b",
-            "cprvagt spool list",
-        ] {
+        for line in ["cprvagt scan --json --min low -", "cprvagt self-test", "cprvagt learn"] {
             let name = line.split(' ').nth(1).unwrap();
             assert_eq!(parse(line).unwrap().command.name(), name);
         }
     }
 
     #[test]
+    fn keys_enrol_and_spool_take_their_options() {
+        let Command::Keys(keys) = parse("cprvagt keys new --controller x --out ./keys").unwrap().command
+        else {
+            panic!("not keys")
+        };
+        let KeysCommand::New(keys) = keys.command;
+        assert_eq!((&keys.controller[..], keys.out), ("x", "./keys".into()));
+        let enrol = parse("cprvagt enrol https://c.example --token - --bundle b --replace").unwrap();
+        let Command::Enrol(enrol) = enrol.command else { panic!("not enrol") };
+        assert_eq!((&enrol.url[..], &enrol.token[..], enrol.replace), ("https://c.example", "-", true));
+        let spool = parse("cprvagt spool flush --for 2 --dir ./copy").unwrap();
+        let Command::Spool(spool) = spool.command else { panic!("not spool") };
+        assert_eq!(spool.dir, Some("./copy".into()));
+        assert!(matches!(spool.command, SpoolCommand::Flush { duration } if duration.as_secs() == 2));
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let enrol = parse("cprvagt enrol https://c.example --token s3cr3t --bundle b").unwrap();
+        assert!(!format!("{enrol:?}").contains("s3cr3t"));
+    }
+
+    #[test]
     fn help_has_examples() {
-        for line in
-            ["cprvagt --help", "cprvagt watch --help", "cprvagt doctor --help", "cprvagt check --help"]
-        {
+        for line in [
+            "cprvagt --help",
+            "cprvagt watch --help",
+            "cprvagt doctor --help",
+            "cprvagt check --help",
+            "cprvagt keys --help",
+            "cprvagt keys new --help",
+            "cprvagt enrol --help",
+            "cprvagt spool --help",
+            "cprvagt spool list --help",
+            "cprvagt spool fsck --help",
+            "cprvagt spool export --help",
+            "cprvagt spool flush --help",
+        ] {
             let help = parse(line).unwrap_err();
             assert_eq!(help.exit_code(), 0);
             assert!(help.to_string().contains("Example"), "{line}");

@@ -10,13 +10,15 @@
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
 use cprvagt_cpr::{Hit, Place, Scene, scan};
-use cprvagt_report::{Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed};
+use cprvagt_report::{
+    Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed, SealedNumber,
+};
 use cprvagt_stream::{Decoder, Part as StreamPart, Window};
 
 use crate::{
     join::writes::Write,
     judge::{HitFacts, Policy},
-    pseudonym::Key,
+    pseudonym::{Key, Sealer},
     scrub::Scrubber,
 };
 
@@ -27,6 +29,8 @@ const TOLD_MAX: usize = 65_536;
 pub struct Finding {
     /// The citizen, under this host's key.
     pub pseudonym: Pseudonym,
+    /// The number for the data controller, if the controller's key is known.
+    pub sealed: Option<SealedNumber>,
     /// What kind of number.
     pub class: Class,
     /// What its check digit says.
@@ -51,6 +55,8 @@ pub struct Finding {
 pub struct Lens<'a> {
     /// Makes pseudonyms.
     pub key: &'a Key,
+    /// Seals numbers for the data controller.
+    pub sealer: Option<&'a Sealer>,
     /// Says which numbers are told at all.
     pub policy: &'a Policy,
     /// Seconds since 1970, for the rules of the calendar.
@@ -213,6 +219,7 @@ fn finding(hit: &Hit, pseudonym: Pseudonym, window: &Window<'_>, lens: &Lens<'_>
     let scrubber = Scrubber::at(lens.now_unix);
     Finding {
         pseudonym,
+        sealed: lens.sealer.map(|sealer| sealer.seal(pseudonym, hit.number.digits())),
         class: class(hit.class),
         checksum: checksum(hit.checksum),
         score: Score::from_tenths(i32::from(hit.score.tenths())),

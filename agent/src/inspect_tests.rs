@@ -16,7 +16,7 @@ fn number(seed: u64) -> String {
 fn told(level: &str, pieces: &[&[u8]]) -> Vec<String> {
     let config = Config::parse(&format!("[report]\nmin_confidence = \"{level}\"\n")).unwrap();
     let (key, policy) = (Key::random().unwrap(), Policy::new(&config).unwrap());
-    let lens = Lens { key: &key, policy: &policy, now_unix: 1_790_000_000 };
+    let lens = Lens { key: &key, sealer: None, policy: &policy, now_unix: 1_790_000_000 };
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     for piece in pieces {
         inspector.push(piece, &lens, &mut inspected);

@@ -103,6 +103,7 @@ pub struct Holder {
 }
 
 /// All accounts of a run.
+#[derive(Clone)]
 pub struct Book {
     ledger: Ledger,
     lines: BTreeMap<(Reason, String), Unread>,

@@ -16,13 +16,15 @@ use tokio::{
 };
 
 use crate::{
-    capture::{Capture, CaptureError, CaptureOptions},
+    capture::{Capture, CaptureError, CaptureOptions, Ring},
     cli::{self, Exit, Exits},
     config::Config,
     host::this_host,
     judge::{Overfull, Policy},
-    pipeline::{Pipeline, Request},
+    pipeline::{Keys, Pipeline, Request},
     privacy,
+    process::Processes,
+    procfs::Procfs,
     pseudonym::{Key, KeyError},
     record::{BadRecord, Record},
     screen::Screen,
@@ -84,7 +86,7 @@ pub fn run(config: &Config, options: &cli::Watch) -> Result<(), WatchError> {
 }
 
 /// Each probed file takes a few descriptors, more than the usual soft limit on a host with many containers.
-fn raise_descriptor_limit() {
+pub fn raise_descriptor_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
@@ -107,6 +109,7 @@ impl Stop {
 
 struct Watch {
     capture: Capture,
+    ring: Ring,
     pipeline: Pipeline,
     screen: Screen,
     bad_records: u64,
@@ -117,15 +120,21 @@ struct Watch {
 impl Watch {
     fn start(config: &Config, options: &cli::Watch) -> Result<Self, WatchError> {
         let policy = Policy::new(config)?;
-        let key = Key::of(&config.pseudonym)?;
-        let capture_options =
-            CaptureOptions { ring_bytes: config.capture.ring_bytes, allow: policy.allow_prefixes() };
-        let capture = Capture::start(&capture_options)?;
+        let key = Key::of(config)?;
+        let capture_options = CaptureOptions {
+            ring_bytes: config.capture.ring_bytes,
+            allow: policy.allow_prefixes(),
+            own: Vec::new(),
+        };
+        let mut capture = Capture::start(&capture_options)?;
+        let ring = capture.ring()?;
         let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
+        let processes = Processes::new(Box::new(Procfs::default()));
         let now = Instant::now();
         Ok(Self {
             capture,
-            pipeline: Pipeline::new(policy, key, host),
+            ring,
+            pipeline: Pipeline::new(policy, Keys { key, sealer: None }, host, processes),
             screen: Screen::open(options.json),
             bad_records: 0,
             tick_due: now,
@@ -135,7 +144,7 @@ impl Watch {
 
     async fn run(mut self, period: Option<Duration>, stop: Stop) -> Result<(), WatchError> {
         let Stop { mut interrupt, mut terminate } = stop;
-        let readable = self.capture.readable()?;
+        let readable = self.capture.readable(Some(&self.ring))?;
         let over = async {
             match period {
                 Some(period) => sleep(period).await,
@@ -181,11 +190,11 @@ impl Watch {
 
     /// Takes the waiting records; true while there may be more.
     fn drain(&mut self) -> Result<bool, WatchError> {
-        let Self { capture, pipeline, screen, bad_records, .. } = self;
+        let Self { capture, ring, pipeline, screen, bad_records, .. } = self;
         let now = Instant::now();
         let mut twice = Vec::new();
         let mut broken = Ok(());
-        let count = capture.drain(RECORDS_PER_TURN, |bytes| match Record::parse(bytes) {
+        let count = ring.drain(RECORDS_PER_TURN, |bytes| match Record::parse(bytes) {
             Ok(record) => {
                 pipeline.take(record, now, &mut |request| show(screen, request, &mut twice, &mut broken))
             }

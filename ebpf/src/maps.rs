@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
 };
-use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, Owner};
+use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, OWN_MAX, Owner};
 
 /// Flows that are kept; the least recently used one goes first.
 const FLOWS_MAX: u32 = 65_536;
@@ -64,18 +64,19 @@ pub struct LastCall {
     pub attachment: u64,
 }
 
-/// Thread group id of the agent.
+/// Thread group ids of the agent's processes; unused ones repeat the first.
 #[unsafe(no_mangle)]
-static OWN_TGID: u32 = 0;
+static OWN_TGIDS: [u32; OWN_MAX] = [0; OWN_MAX];
 /// Bytes of the ring.
 #[unsafe(no_mangle)]
 static RING_BYTES: u64 = 0;
 
-/// Whether this thread group is the agent's.
+/// Whether this thread group is one of the agent's.
 #[inline(always)]
 pub fn is_own(tgid: u32) -> bool {
     // SAFETY: a static of the program itself; volatile because the loader changes it in the object.
-    tgid == unsafe { core::ptr::read_volatile(&raw const OWN_TGID) }
+    let own = unsafe { core::ptr::read_volatile(&raw const OWN_TGIDS) };
+    own[0] == tgid || own[1] == tgid || own[2] == tgid
 }
 
 /// Bytes of the ring.

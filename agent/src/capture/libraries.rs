@@ -42,6 +42,11 @@ pub(super) struct Libraries {
 }
 
 impl Libraries {
+    /// How many files have probes.
+    pub(super) fn attached_files(&self) -> usize {
+        self.taps.len()
+    }
+
     /// Probes what processes have mapped, and what the loader would find.
     pub(super) fn attach_all(&mut self, programs: &mut Programs) {
         for mapping in mapped_files() {

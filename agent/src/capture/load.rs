@@ -5,7 +5,7 @@ use std::{fs::File, path::Path};
 use aya::{
     Ebpf, EbpfLoader, Pod, include_bytes_aligned,
     maps::{
-        HashMap, Map, MapData, RingBuf,
+        HashMap, Map,
         lpm_trie::{Key as PrefixKey, LpmTrie},
     },
     programs::{
@@ -13,7 +13,7 @@ use aya::{
     },
 };
 use aya_log::EbpfLogger;
-use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey};
+use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey, OWN_MAX};
 
 use super::error::{CaptureError, chain};
 use crate::doctor::find_cgroup2;
@@ -32,6 +32,8 @@ pub struct CaptureOptions {
     pub ring_bytes: u32,
     /// Allowed prefixes, each with the rules of all shorter prefixes that cover it.
     pub allow: Vec<(AllowKey, AllowRules)>,
+    /// Process ids of the agent's other processes.
+    pub own: Vec<u32>,
 }
 
 /// A flow key that can be read from a map.
@@ -77,17 +79,17 @@ impl Programs {
     /// Loads all programs and attaches those that follow processes.
     pub(super) fn load(options: &CaptureOptions) -> Result<Self, CaptureError> {
         let cgroup = open_root_cgroup()?;
-        let own_tgid = std::process::id();
+        let own_tgids = own_tgids(&options.own);
         let ring_bytes = u64::from(options.ring_bytes);
         let mut loader = EbpfLoader::new();
         loader
-            .override_global("OWN_TGID", &own_tgid, true)
+            .override_global("OWN_TGIDS", &own_tgids, true)
             .override_global("RING_BYTES", &ring_bytes, true)
             .map_max_entries("RING", options.ring_bytes);
         let mut ebpf = loader.load(OBJECT).map_err(|error| load_error("(maps)", &error))?;
         let logger = EbpfLogger::init(&mut ebpf).map_err(CaptureError::map("AYA_LOGS"))?;
         let mut programs = Self { ebpf, cgroup, logger, tls_program: TLS_PROGRAMS[0] };
-        programs.write_allow(&options.allow)?;
+        programs.set_allow(&[], &options.allow)?;
         programs.load_all()?;
         programs.log_verifier_cost();
         Ok(programs)
@@ -207,20 +209,29 @@ impl Programs {
         Ok(())
     }
 
-    fn write_allow(&mut self, entries: &[(AllowKey, AllowRules)]) -> Result<(), CaptureError> {
+    /// Replaces the allowed prefixes `before` by those of `after`. What is no longer allowed goes first, so
+    /// that at no time more is allowed than by one of the two.
+    pub(super) fn set_allow(
+        &mut self,
+        before: &[(AllowKey, AllowRules)],
+        after: &[(AllowKey, AllowRules)],
+    ) -> Result<(), CaptureError> {
         let map = self.map_mut("ALLOW")?;
         let mut allow = LpmTrie::<_, [u8; 16], Rules>::try_from(map).map_err(CaptureError::map("ALLOW"))?;
-        for (key, rules) in entries {
-            let key = PrefixKey::new(key.prefix_len, key.addr);
-            allow.insert(&key, Rules(*rules), 0).map_err(CaptureError::map("ALLOW"))?;
+        let key_of = |key: &AllowKey| PrefixKey::new(key.prefix_len, key.addr);
+        let kept = |key: &AllowKey| after.iter().any(|(it, _)| it == key);
+        for (key, _) in before.iter().filter(|(key, _)| !kept(key)) {
+            allow.remove(&key_of(key)).map_err(CaptureError::map("ALLOW"))?;
+        }
+        for (key, rules) in after {
+            allow.insert(&key_of(key), Rules(*rules), 0).map_err(CaptureError::map("ALLOW"))?;
         }
         Ok(())
     }
 
     /// The ring, which from now on belongs to the caller.
-    pub(super) fn take_ring(&mut self) -> Result<RingBuf<MapData>, CaptureError> {
-        let map = self.ebpf.take_map("RING").ok_or_else(|| missing_map("RING"))?;
-        RingBuf::try_from(map).map_err(CaptureError::map("RING"))
+    pub(super) fn take_ring(&mut self) -> Result<Map, CaptureError> {
+        self.ebpf.take_map("RING").ok_or_else(|| missing_map("RING"))
     }
 
     /// A map to read.
@@ -242,6 +253,14 @@ impl Programs {
         let program = self.ebpf.program_mut(name).ok_or_else(absent)?;
         program.try_into().map_err(|error| load_error(name, &error))
     }
+}
+
+fn own_tgids(others: &[u32]) -> [u32; OWN_MAX] {
+    let mut own = [std::process::id(); OWN_MAX];
+    for (place, id) in own.iter_mut().skip(1).zip(others) {
+        *place = *id;
+    }
+    own
 }
 
 fn missing_map(name: &'static str) -> CaptureError {

@@ -13,23 +13,20 @@ mod libraries;
 mod load;
 mod mappings;
 mod reader;
+mod ring;
 mod site;
 mod symbols;
 
-use std::{
-    collections::HashMap,
-    io,
-    net::IpAddr,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd};
 
-use aya::maps::{HashMap as KernelMap, MapData, PerCpuArray, RingBuf};
-use cprvagt_abi::{Counter, Flow};
+use aya::maps::{HashMap as KernelMap, PerCpuArray};
+use cprvagt_abi::{AllowKey, AllowRules, Counter, Flow};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 
 pub use error::CaptureError;
 pub use load::CaptureOptions;
+pub use ring::Ring;
 
 use self::{
     addresses::LocalAddresses,
@@ -39,10 +36,12 @@ use self::{
     reader::{Found, SymbolReader},
 };
 
+/// Allowed prefixes, each with the rules of all shorter prefixes that cover it.
+pub type Prefixes = [(AllowKey, AllowRules)];
+
 /// The attached taps. Dropping it detaches every program and frees every map.
 pub struct Capture {
     programs: Programs,
-    ring: RingBuf<MapData>,
     libraries: Libraries,
     mappings: Mappings,
     reader: SymbolReader,
@@ -66,33 +65,50 @@ impl Capture {
         let mut libraries = Libraries::default();
         libraries.attach_all(&mut programs);
         programs.attach_wire_tap()?;
-        let ring = programs.take_ring()?;
-        Ok(Self { programs, ring, libraries, mappings, reader, addresses })
+        Ok(Self { programs, libraries, mappings, reader, addresses })
     }
 
-    /// One descriptor that becomes readable when there is something to do.
+    /// The ring, to be read in this process. It can be had once.
+    ///
+    /// # Errors
+    /// It was taken before, or the kernel refuses to map it.
+    pub fn ring(&mut self) -> Result<Ring, CaptureError> {
+        Ring::take(&mut self.programs)
+    }
+
+    /// A descriptor of the ring, to be read in another process. It can be had once.
+    ///
+    /// # Errors
+    /// It was taken before, or the kernel refuses another descriptor.
+    pub fn ring_descriptor(&mut self) -> Result<OwnedFd, CaptureError> {
+        Ring::descriptor(&mut self.programs)
+    }
+
+    /// One descriptor that becomes readable when there is something to do, in `ring` too if it is given.
     ///
     /// # Errors
     /// The kernel refused another descriptor.
-    pub fn readable(&self) -> io::Result<AsyncFd<OwnedFd>> {
+    pub fn readable(&self, ring: Option<&Ring>) -> io::Result<AsyncFd<OwnedFd>> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for descriptor in self.mappings.descriptors().chain([self.ring.as_fd(), self.reader.descriptor()]) {
+        let ring = ring.map(Ring::as_fd);
+        for descriptor in self.mappings.descriptors().chain([self.reader.descriptor()]).chain(ring) {
             epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
         }
         // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
         unsafe { AsyncFd::register(epoll.0) }.map_err(io::Error::from)
     }
 
-    /// Hands each waiting record to `take`; returns how many there were, at most `most`.
-    pub fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
-        let mut count = 0;
-        while count < most
-            && let Some(item) = self.ring.next()
-        {
-            take(&item);
-            count += 1;
-        }
-        count
+    /// Replaces the allowed prefixes.
+    ///
+    /// # Errors
+    /// The kernel refused; what is allowed then is at most what either list allows.
+    pub fn set_allow(&mut self, before: &Prefixes, after: &Prefixes) -> Result<(), CaptureError> {
+        self.programs.set_allow(before, after)
+    }
+
+    /// How many files have probes.
+    pub fn attached_files(&self) -> usize {
+        self.libraries.attached_files()
     }
 
     /// Attaches to TLS libraries that were mapped since the last call.
@@ -181,5 +197,5 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
 /// # Errors
 /// As [`Capture::start`].
 pub fn probe_load() -> Result<(), CaptureError> {
-    Programs::load(&CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new() }).map(drop)
+    Programs::load(&CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new(), own: Vec::new() }).map(drop)
 }

@@ -16,7 +16,7 @@ fn the_shipped_example_is_valid_with_every_line_turned_on() {
     let on: Vec<&str> = shipped.lines().map(|line| line.strip_prefix("#> ").unwrap_or(line)).collect();
     let config = Config::parse(&on.join("\n")).unwrap();
     assert!(!config.allow.is_empty() && !config.inspect.is_empty() && !config.system.is_empty());
-    assert_eq!(config.without_effect.len(), 2);
+    assert!(config.collector.url.is_some());
 }
 
 #[test]
@@ -51,9 +51,12 @@ fn every_section_is_read() {
         [pseudonym]
         key_file = "/etc/cprvagt/tenant.key"
         [spool]
-        dir = "/var/lib/cprvagt/spool"
+        dir = "/var/spool/x"
+        bytes_max = "2 GiB"
+        days_max = 7
         [collector]
         url = "https://collector.example:8443"
+        enrolment = "/var/x"
         "#,
     )
     .unwrap();
@@ -68,8 +71,11 @@ fn every_section_is_read() {
     assert_eq!(config.system[0].vendor.as_deref(), Some("Leverandør A/S"));
     assert_eq!(config.report, Report { min_confidence: Level::Any, classes: vec![Class::Test] });
     assert_eq!(config.pseudonym.key_file, Some("/etc/cprvagt/tenant.key".into()));
-    let idle: Vec<&str> = config.without_effect.iter().map(|(section, _)| *section).collect();
-    assert_eq!(idle, ["[spool]", "[collector]"]);
+    let spool =
+        Spool { dir: "/var/spool/x".into(), bytes_max: 2 << 30, age_max: Duration::from_secs(7 * 86_400) };
+    assert_eq!(config.spool, spool);
+    let url = "https://collector.example:8443".parse().unwrap();
+    assert_eq!(config.collector, Collector { url: Some(url), enrolment: "/var/x".into() });
 }
 
 /// Each text and the problems told about it, joined by newlines.
@@ -169,17 +175,29 @@ const WRONG: &[(&str, &str)] = &[
         "2:19: \"sedol\" is not a value of classes; valid: cpr, replacement, test",
     ),
     ("[report]\nclasses = []", "2:11: classes is empty: nothing would be told"),
-    ("[spool]\nfolder = \"/x\"", "2:1: unknown key \"folder\" in [spool]; valid keys: dir"),
+    (
+        "[spool]\nfolder = \"/x\"",
+        "2:1: unknown key \"folder\" in [spool]; valid keys: dir, bytes_max, days_max",
+    ),
+    ("[spool]\nbytes_max = \"1 MiB\"", "2:13: bytes_max is 1 MiB; it must be from 64 MiB to 1024 GiB"),
+    ("[spool]\nbytes_max = true", "2:13: bytes_max must be a size such as \"16 MiB\""),
+    ("[spool]\ndays_max = 0", "2:12: days_max is a number from 1 to 3650"),
+    ("[spool]\ndays_max = \"7\"", "2:12: days_max is a number from 1 to 3650"),
+    ("[collector]\nurl = \"http://c.example\"", "2:7: URL"),
+    ("[collector]\nurl = \"https://c.example/x\"", "2:7: URL"),
+    ("[collector]\nuri = \"x\"", "2:1: unknown key \"uri\" in [collector]; did you mean \"url\"?"),
     ("[collector]\nurl = 5", "2:7: url must be a string, not integer"),
 ];
 
 #[test]
 fn each_problem_has_its_place_and_its_remedy() {
     let port = "a port is a number from 1 to 65535, or a range such as \"8000-8010\"";
+    let url = BadUrl.to_string();
     for (text, expected) in WRONG {
         let problems = Config::parse(text).unwrap_err();
         let told: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        let mut expected: Vec<String> = expected.lines().map(|line| line.replace("PORT", port)).collect();
+        let mut expected: Vec<String> =
+            expected.lines().map(|line| line.replace("PORT", port).replace("URL", &url)).collect();
         expected.sort_by_key(|line| line.split(':').nth(1).unwrap().parse::<u32>().unwrap());
         assert_eq!(told, expected, "{text}");
     }

@@ -1,23 +1,22 @@
 //! What the operator decided: `agent.toml`, read whole or not at all.
 //!
 //! *Invariants*: an unknown key is an error; each error names file, line, column and the nearest valid key.
-//! A key that this version cannot act on is refused, or told by `check` as without effect; never silently
-//! accepted.
+//! A key that this version cannot act on is refused, never silently accepted.
 //! *Units*: sizes in bytes, lines and columns from 1, columns in characters.
 //! *Not here*: what follows from the decisions (`judge`), reading the pseudonym key (`pseudonym`).
 
-mod document;
+mod collector_url;
 mod matcher;
 mod sections;
-pub(crate) mod size;
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cprvagt_report::{Class, Level};
 use ipnet::IpNet;
 
-pub use document::Place;
+pub use collector_url::{BadUrl, CollectorUrl};
+pub use cprvagt_settings::{Place, Problem, SettingsError as ConfigError};
 pub use matcher::{Matcher, Pattern};
 
 use crate::judge::Waives;
@@ -25,8 +24,8 @@ use crate::judge::Waives;
 /// Where the configuration lies when `--config` does not say.
 pub const DEFAULT_PATH: &str = "/etc/cprvagt/agent.toml";
 
-/// Largest configuration file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One agent's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +42,10 @@ pub struct Config {
     pub report: Report,
     /// `[pseudonym]`
     pub pseudonym: Pseudonym,
-    /// Sections that are valid and do nothing in this version.
-    pub without_effect: Vec<(&'static str, Place)>,
+    /// `[spool]`
+    pub spool: Spool,
+    /// `[collector]`
+    pub collector: Collector,
 }
 
 /// `[capture]`: how much is held between kernel and agent.
@@ -105,8 +106,40 @@ pub struct Report {
 /// `[pseudonym]`: the key that makes citizens countable.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Pseudonym {
-    /// File with 64 hex digits; `None`: a random key for this run.
+    /// File with 64 hex digits; `None`: the enrolment's, else a random key for this run.
     pub key_file: Option<PathBuf>,
+}
+
+/// `[spool]`: where reports wait until the collector has them, and how much of the disk they may take.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Spool {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Most that it holds, in bytes: 64 MiB to 1 TiB. The oldest reports go first, told as a gap.
+    pub bytes_max: u64,
+    /// Longest that a report waits: 1 to 3650 days. Older ones go, told as a gap.
+    pub age_max: Duration,
+}
+
+/// `[collector]`: who gets the reports.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Collector {
+    /// Its address; `None`: the one that the host enrolled at.
+    pub url: Option<CollectorUrl>,
+    /// The folder of the certificate and the keys.
+    pub enrolment: PathBuf,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self { dir: "/var/lib/cprvagt/spool".into(), bytes_max: 1 << 30, age_max: 30 * DAY }
+    }
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Self { url: None, enrolment: "/var/lib/cprvagt/enrolment".into() }
+    }
 }
 
 impl Default for Config {
@@ -118,40 +151,10 @@ impl Default for Config {
             system: vec![],
             report: Report { min_confidence: Level::Medium, classes: vec![Class::Cpr, Class::Replacement] },
             pseudonym: Pseudonym::default(),
-            without_effect: vec![],
+            spool: Spool::default(),
+            collector: Collector::default(),
         }
     }
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("config: {path}: {cause}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
-    /// The file is not valid; one problem a line.
-    #[error("{}", problems.iter().map(|it| format!("config: {}:{it}", path.display())).collect::<Vec<_>>().join("\n"))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Every problem, in the order of the file. Never empty.
-        problems: Vec<Problem>,
-    },
-}
-
-/// One thing that is wrong, and where.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{at}: {what}")]
-pub struct Problem {
-    /// Where.
-    pub at: Place,
-    /// What is wrong and what would be right.
-    pub what: String,
 }
 
 impl Config {
@@ -160,9 +163,15 @@ impl Config {
     /// # Errors
     /// The file is missing, unreadable, or not valid as a whole.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |cause| ConfigError::Unreadable { path: path.to_owned(), cause };
-        let text = read(path).map_err(unreadable)?;
-        Self::parse(&text).map_err(|problems| ConfigError::Invalid { path: path.to_owned(), problems })
+        cprvagt_settings::load(path, Self::parse)
+    }
+
+    /// The same, with the text.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_text(path: &Path) -> Result<(String, Self), ConfigError> {
+        cprvagt_settings::load(path, |text| Self::parse(text).map(|config| (text.to_owned(), config)))
     }
 
     /// The configuration named on the command line, else the default file, else the built-in defaults.
@@ -173,11 +182,7 @@ impl Config {
     pub fn find(named: Option<&Path>) -> Result<(Self, Option<PathBuf>), ConfigError> {
         let path = named.unwrap_or(Path::new(DEFAULT_PATH));
         match Self::load(path) {
-            Err(ConfigError::Unreadable { cause, .. })
-                if named.is_none() && cause.kind() == io::ErrorKind::NotFound =>
-            {
-                Ok((Self::default(), None))
-            }
+            Err(error) if named.is_none() && error.is_missing() => Ok((Self::default(), None)),
             loaded => Ok((loaded?, Some(path.to_owned()))),
         }
     }
@@ -189,14 +194,6 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         sections::read(text)
     }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let bytes = std::fs::metadata(path)?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("{bytes} bytes; the most is {FILE_BYTES_MAX}")));
-    }
-    std::fs::read_to_string(path)
 }
 
 #[cfg(test)]

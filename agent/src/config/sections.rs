@@ -3,12 +3,21 @@
 use cprvagt_report::{Class, Level, Rule};
 use ipnet::IpNet;
 
-use super::document::{Document, Table, Value, nearest};
-use super::{Allow, Capture, Config, Inspect, Matcher, Pattern, Problem, Pseudonym, Report, System, size};
+use cprvagt_settings::{Document, Problem, Table, Value, nearest, size};
+
+use super::{
+    Allow, BadUrl, Capture, Collector, Config, DAY, Inspect, Matcher, Pattern, Pseudonym, Report, Spool,
+    System,
+};
 use crate::judge::{Waives, address, flatten};
 
 /// Bounds of a ring, in bytes: what the kernel takes, and what a host can spare.
 const RING_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
+
+/// Bounds of the spool: room for several segments, and what a host can spare.
+const SPOOL_BYTES: std::ops::RangeInclusive<u64> = (64 << 20)..=(1 << 40);
+/// Bounds of the time that a report waits, in days.
+const SPOOL_DAYS: std::ops::RangeInclusive<u32> = 1..=3650;
 
 const SECTIONS: &[&str] =
     &["capture", "inspect", "allow", "system", "report", "pseudonym", "spool", "collector"];
@@ -40,19 +49,9 @@ fn sections(root: &Table<'_, '_>) -> Config {
         system: root.tables("system", "[[system]]").iter().filter_map(system).collect(),
         report: root.table("report", "[report]").map_or(built_in.report, |it| report(&it)),
         pseudonym: root.table("pseudonym", "[pseudonym]").map_or(built_in.pseudonym, |it| pseudonym(&it)),
-        without_effect: without_effect(root),
+        spool: root.table("spool", "[spool]").map_or(built_in.spool, |it| spool(&it)),
+        collector: root.table("collector", "[collector]").map_or(built_in.collector, |it| collector(&it)),
     }
-}
-
-/// The sections that later parts of the product read; their keys are checked already.
-fn without_effect(root: &Table<'_, '_>) -> Vec<(&'static str, super::Place)> {
-    let known = [("spool", "[spool]", "dir"), ("collector", "[collector]", "url")];
-    let told = known.into_iter().filter_map(|(key, name, only_key)| {
-        let table = root.table(key, name)?;
-        table.expect_keys(&[only_key]).text(only_key);
-        Some((name, root.place_of_key(key)?))
-    });
-    told.collect()
 }
 
 fn capture(table: &Table<'_, '_>) -> Capture {
@@ -62,14 +61,7 @@ fn capture(table: &Table<'_, '_>) -> Capture {
 }
 
 fn ring_bytes(table: &Table<'_, '_>, value: Value<'_, '_>) -> Option<u32> {
-    let bytes = match value.get_ref() {
-        it if it.is_integer() => integer(value).ok_or_else(|| "ring_bytes is out of range".to_owned()),
-        it => match it.as_str() {
-            Some(text) => size::parse(text),
-            None => Err("ring_bytes must be a size such as \"16 MiB\"".to_owned()),
-        },
-    };
-    let fitting = bytes.and_then(|bytes| match u32::try_from(bytes) {
+    let fitting = bytes("ring_bytes", value).and_then(|bytes| match u32::try_from(bytes) {
         Ok(fits) if bytes.is_power_of_two() && RING_BYTES.contains(&bytes) => Ok(fits),
         _ => Err(format!(
             "ring_bytes is {}; it must be a power of two from 64 KiB to 1 GiB (whole pages)",
@@ -77,6 +69,17 @@ fn ring_bytes(table: &Table<'_, '_>, value: Value<'_, '_>) -> Option<u32> {
         )),
     });
     fitting.map_err(|what| table.problem_with(value, what)).ok()
+}
+
+/// A size, as a number of bytes or as people write it.
+fn bytes(key: &str, value: Value<'_, '_>) -> Result<u64, String> {
+    match value.get_ref() {
+        it if it.is_integer() => integer(value).ok_or_else(|| format!("{key} is out of range")),
+        it => match it.as_str() {
+            Some(text) => size::parse(text),
+            None => Err(format!("{key} must be a size such as \"16 MiB\"")),
+        },
+    }
 }
 
 /// A whole number not below 0, in decimal or any other base that TOML has.
@@ -259,4 +262,39 @@ fn word<'a>(table: &Table<'_, '_>, key: &str, value: Value<'a, '_>, valid: &[&st
 fn pseudonym(table: &Table<'_, '_>) -> Pseudonym {
     table.expect_keys(&["key_file"]);
     Pseudonym { key_file: table.text("key_file").map(Into::into) }
+}
+
+fn spool(table: &Table<'_, '_>) -> Spool {
+    table.expect_keys(&["dir", "bytes_max", "days_max"]);
+    let built_in = Spool::default();
+    let bytes_max = table.value("bytes_max").and_then(|value| {
+        let fitting = bytes("bytes_max", value).and_then(|bytes| match SPOOL_BYTES.contains(&bytes) {
+            true => Ok(bytes),
+            false => Err(format!("bytes_max is {}; it must be from 64 MiB to 1024 GiB", size::show(bytes))),
+        });
+        fitting.map_err(|what| table.problem_with(value, what)).ok()
+    });
+    let days_max = table.value("days_max").and_then(|value| {
+        let days = integer(value).and_then(|days| u32::try_from(days).ok());
+        let days = days.filter(|days| SPOOL_DAYS.contains(days));
+        if days.is_none() {
+            table.problem_with(value, "days_max is a number from 1 to 3650");
+        }
+        days
+    });
+    Spool {
+        dir: table.text("dir").map_or(built_in.dir, Into::into),
+        bytes_max: bytes_max.unwrap_or(built_in.bytes_max),
+        age_max: days_max.map_or(built_in.age_max, |days| days * DAY),
+    }
+}
+
+fn collector(table: &Table<'_, '_>) -> Collector {
+    table.expect_keys(&["url", "enrolment"]);
+    let url = table.value("url").and_then(|value| {
+        let url = table.text_of("url", value)?.parse();
+        url.map_err(|bad: BadUrl| table.problem_with(value, bad.to_string())).ok()
+    });
+    let enrolment = table.text("enrolment").map_or(Collector::default().enrolment, Into::into);
+    Collector { url, enrolment }
 }

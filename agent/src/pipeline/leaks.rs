@@ -112,6 +112,7 @@ impl Teller<'_> {
             checksum: finding.checksum,
             masked: finding.masked,
             pseudonym: finding.pseudonym,
+            sealed: finding.sealed,
             direction: Some(Direction::Egress),
             outcome: None,
             host: Some(self.host.clone()),

@@ -32,7 +32,7 @@ use crate::{
     judge::Policy,
     ledger::Book,
     process::{ProcessFacts, Processes},
-    pseudonym::Key,
+    pseudonym::{Key, Sealer},
     record::Record,
     scrub::Scrubber,
 };
@@ -57,10 +57,19 @@ pub enum Request {
     },
 }
 
+/// What makes citizens countable, and what seals their numbers.
+pub struct Keys {
+    /// Makes pseudonyms.
+    pub key: Key,
+    /// Seals numbers for the data controller; `None`: they are not kept in any form.
+    pub sealer: Option<Sealer>,
+}
+
 /// The stages behind the taps.
 pub struct Pipeline {
     policy: Policy,
     key: Key,
+    sealer: Option<Sealer>,
     host: Host,
     flows: HashMap<u64, FlowState>,
     /// Flows outside the scope of inspection: their records are dropped, and not in the ledger.
@@ -83,17 +92,19 @@ struct Losses {
 
 impl Pipeline {
     /// Empty stages.
-    pub fn new(policy: Policy, key: Key, host: Host) -> Self {
+    pub fn new(policy: Policy, keys: Keys, host: Host, processes: Processes) -> Self {
+        let Keys { key, sealer } = keys;
         Self {
             policy,
             key,
+            sealer,
             host,
             flows: HashMap::new(),
             out_of_scope: HashSet::new(),
             restless: HashMap::new(),
             writes: Writes::default(),
             unbound: Unbound::default(),
-            processes: Processes::default(),
+            processes,
             book: Book::open(),
             lost_before: Losses { at: Moment::now(), bytes: 0, records: 0 },
         }
@@ -145,8 +156,8 @@ impl Pipeline {
         }
     }
 
-    fn lens<'a>(key: &'a Key, policy: &'a Policy) -> Lens<'a> {
-        Lens { key, policy, now_unix: Moment::now().0.as_second() }
+    fn lens<'a>(key: &'a Key, sealer: Option<&'a Sealer>, policy: &'a Policy) -> Lens<'a> {
+        Lens { key, sealer, policy, now_unix: Moment::now().0.as_second() }
     }
 
     fn teller(&self) -> Teller<'_> {
@@ -179,7 +190,7 @@ impl Pipeline {
         act: impl FnOnce(&mut FlowState, &Lens<'_>) -> Vec<Told>,
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let told = act(flow, &Self::lens(&self.key, &self.policy));
+        let told = act(flow, &Self::lens(&self.key, self.sealer.as_ref(), &self.policy));
         self.restless.insert(id, now);
         self.tell(id, told, ask);
     }
@@ -271,7 +282,7 @@ impl Pipeline {
         call: &TlsWrite,
         process: Option<&ProcessFacts>,
     ) -> Vec<Leak> {
-        let lens = Self::lens(&self.key, &self.policy);
+        let lens = Self::lens(&self.key, self.sealer.as_ref(), &self.policy);
         let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
         let tap = session.first().map_or("openssl", Write::tap);
         let mut calls = TlsFlow::default();
@@ -306,7 +317,7 @@ impl Pipeline {
         for id in quiet {
             self.restless.remove(&id);
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.quiet(&Self::lens(&self.key, &self.policy));
+                let told = flow.quiet(&Self::lens(&self.key, self.sealer.as_ref(), &self.policy));
                 self.tell(id, told, ask);
             }
         }
@@ -321,7 +332,7 @@ impl Pipeline {
         let gone: Vec<u64> = self.flows.iter().filter(|(_, flow)| done(flow)).map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.finish(&Self::lens(&self.key, &self.policy));
+                let told = flow.finish(&Self::lens(&self.key, self.sealer.as_ref(), &self.policy));
                 self.tell(id, told, ask);
             }
             self.restless.remove(&id);
@@ -369,6 +380,21 @@ impl Pipeline {
         let before = self.lost_before;
         self.book.lost_between(before.at, now.at, now.bytes - before.bytes, now.records - before.records);
         self.lost_before = now;
+    }
+
+    /// Takes another policy for all that is judged from now on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// How many flows are known and have not ended.
+    pub fn open_flows(&self) -> usize {
+        self.flows.values().filter(|flow| flow.ended.is_none()).count()
+    }
+
+    /// The account of all flows that have ended, as it is now.
+    pub fn ledger(&self) -> Ledger {
+        self.book.clone().close()
     }
 
     /// Ends the run: everything that waits is told, every flow is entered with the kernel's totals.

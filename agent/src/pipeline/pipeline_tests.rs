@@ -25,7 +25,9 @@ impl World {
     fn new(config: &str) -> Self {
         let policy = Policy::new(&Config::parse(config).unwrap()).unwrap();
         let host = Host { name: Scrubber::at(0).name(b"host"), id: HostId::new([7; 16]) };
-        let pipeline = Some(Pipeline::new(policy, Key::random().unwrap(), host));
+        let keys = Keys { key: Key::random().unwrap(), sealer: None };
+        let processes = Processes::new(Box::new(crate::procfs::Procfs::default()));
+        let pipeline = Some(Pipeline::new(policy, keys, host, processes));
         Self { pipeline, now: Instant::now(), leaks: Vec::new(), kernel: HashMap::new() }
     }
 

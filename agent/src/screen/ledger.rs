@@ -2,7 +2,7 @@
 
 use cprvagt_report::{Ledger, Unread};
 
-use crate::config::size::show as show_size;
+use cprvagt_settings::size::show as show_size;
 
 /// Most rows told of what was lost, and of what was blind.
 const ROWS_MAX: usize = 10;

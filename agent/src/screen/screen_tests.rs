@@ -36,6 +36,7 @@ pub(super) fn leak(host: &str, citizen: u8) -> Leak {
         checksum: Checksum::Mod11,
         masked: Mask::of("000000-0000"),
         pseudonym: Pseudonym::from_keyed_hash([citizen; 16]),
+        sealed: None,
         direction: Some(Direction::Egress),
         outcome: Some(Outcome::Sent),
         host: None,

@@ -1,0 +1,301 @@
+//! The capture process: holds the taps, minds the other two processes, and answers to the service manager.
+//!
+//! *Invariants*: it parses no traffic and no message of the network. When one of the three is gone, all end: the
+//! service manager starts them anew, and the spool opens with a gap record.
+
+use std::collections::HashMap;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use cprvagt_abi::Flow;
+use cprvagt_report::Moment;
+use sd_notify::NotifyState;
+use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use zerocopy::IntoBytes as _;
+
+use super::parts::{Heard, Part};
+use super::plan::Plan;
+use super::protocol::{FromInspect, InspectStatus, ToInspect};
+use super::status::StatusSocket;
+use super::{RunError, confine, facts};
+use crate::capture::{Capture, CaptureOptions};
+use crate::channel::send_descriptors;
+use crate::send::protocol::{FromSend, SendStatus, ToSend};
+
+/// How often newly mapped files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often counters, addresses and the other processes' health are looked at.
+const SURVEY_EVERY: Duration = Duration::from_secs(1);
+/// How long a process may be silent before the service manager is no longer told that all is well.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long the inspect process may take to tell what waits, and the send process to be ready.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What happens.
+enum Event {
+    Inspect(Heard<FromInspect>),
+    Send(Heard<FromSend>),
+}
+
+/// The running daemon, as its first process sees it.
+pub struct Daemon {
+    plan: Plan,
+    capture: Capture,
+    inspect: Part,
+    send: Part,
+    events: UnboundedReceiver<Event>,
+    signals: Signals,
+    status: StatusSocket,
+    since: Moment,
+    inspect_said: (Instant, InspectStatus),
+    send_said: (Instant, Option<Box<SendStatus>>),
+    done: bool,
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let of = |kind: fn() -> SignalKind| signal(kind());
+        Ok(Self {
+            interrupt: of(SignalKind::interrupt)?,
+            terminate: of(SignalKind::terminate)?,
+            hangup: of(SignalKind::hangup)?,
+        })
+    }
+}
+
+impl Daemon {
+    /// Starts the other processes, the taps, and tells the service manager.
+    ///
+    /// # Errors
+    /// What keeps it from starting, in words for a person.
+    pub async fn start(plan: Plan, verbose: u8) -> Result<Self, RunError> {
+        let signals = Signals::listen()?;
+        let (status, listener) = StatusSocket::open(&plan.runtime_dir)?;
+        let inspect = Part::start("inspect", verbose, plan.json)?;
+        let send = Part::start("send", verbose, false)?;
+        let facts = introduce(&inspect, &send)?;
+        // No thread before this: what is given up here, threads that run already would keep.
+        confine::capture(&plan.runtime_dir)?;
+        facts::serve(facts)?;
+        status.serve(listener)?;
+        let (to, mut events) = unbounded_channel();
+        inspect.listen(to.clone(), Event::Inspect)?;
+        send.listen(to, Event::Send)?;
+        send.tell(&ToSend::Start(plan.send_settings()))?;
+        await_ready(&mut events, "send").await?;
+        let mut capture = Capture::start(&CaptureOptions {
+            ring_bytes: plan.config.capture.ring_bytes,
+            allow: plan.policy.allow_prefixes(),
+            own: vec![inspect.pid(), send.pid()],
+        })?;
+        inspect.tell(&ToInspect::Start(Box::new(plan.inspect_settings())))?;
+        send_descriptors(&inspect.control, &[capture.ring_descriptor()?.as_fd()])?;
+        await_ready(&mut events, "inspect").await?;
+        let now = Instant::now();
+        Ok(Self {
+            plan,
+            capture,
+            inspect,
+            send,
+            events,
+            signals,
+            status,
+            since: Moment::now(),
+            inspect_said: (now, InspectStatus::default()),
+            send_said: (now, None),
+            done: false,
+        })
+    }
+
+    /// Goes on until told to stop.
+    ///
+    /// # Errors
+    /// One of the processes is gone, or the kernel refuses something that it should not.
+    pub async fn run(mut self) -> Result<(), RunError> {
+        let readable = self.capture.readable(None)?;
+        let (mut look, mut survey) = (interval(LOOK_EVERY), interval(SURVEY_EVERY));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        notify(&[NotifyState::Ready]);
+        // Nobody is left to tell when standard error is closed.
+        let _ = writeln!(io::stderr(), "ready");
+        loop {
+            tokio::select! {
+                guard = readable.readable() => guard?.clear_ready(),
+                _ = look.tick() => {}
+                _ = survey.tick() => self.survey()?,
+                event = self.events.recv() => self.hear(event)?,
+                _ = self.signals.hangup.recv() => self.reload()?,
+                _ = self.signals.interrupt.recv() => break,
+                _ = self.signals.terminate.recv() => break,
+            }
+            self.capture.attach_new_libraries();
+        }
+        drop(readable);
+        self.stop().await
+    }
+
+    fn hear(&mut self, event: Option<Event>) -> Result<(), RunError> {
+        let now = Instant::now();
+        match event {
+            None | Some(Event::Inspect(Heard::Gone)) if !self.done => return Err(RunError::Gone("inspect")),
+            Some(Event::Send(Heard::Gone)) if !self.done => return Err(RunError::Gone("send")),
+            Some(Event::Inspect(Heard::Message(message))) => self.hear_inspect(message, now)?,
+            Some(Event::Send(Heard::Message(message))) => self.hear_send(message, now)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn hear_inspect(&mut self, message: FromInspect, now: Instant) -> Result<(), RunError> {
+        match message {
+            FromInspect::Ready => {}
+            FromInspect::Alive(status) => self.inspect_said = (now, status),
+            FromInspect::RemoveSecondSite { first, second } => {
+                self.capture.remove_second_attachment(first, second)
+            }
+            FromInspect::NeedFlows => {
+                let flows = table(&self.capture.flows()?);
+                self.inspect.tell(&ToInspect::Flows(flows))?;
+            }
+            FromInspect::Done(_) => self.done = true,
+        }
+        Ok(())
+    }
+
+    fn hear_send(&mut self, message: FromSend, now: Instant) -> Result<(), RunError> {
+        match message {
+            FromSend::Ready { .. } | FromSend::Alive => self.send_said.0 = now,
+            FromSend::Status(status) => self.send_said = (now, Some(status)),
+            FromSend::Failed(why) => return Err(RunError::Failed("send", why)),
+        }
+        Ok(())
+    }
+
+    fn survey(&mut self) -> Result<(), RunError> {
+        self.inspect.tell(&ToInspect::Counters(self.capture.counters()?.to_vec()))?;
+        self.send.tell(&ToSend::Status)?;
+        self.capture.refresh_addresses()?;
+        self.capture.flush_logs();
+        self.status.say(&self.tell_status());
+        let silent = |said: Instant| said.elapsed() > SILENCE_MAX;
+        if !silent(self.inspect_said.0) && !silent(self.send_said.0) {
+            notify(&[NotifyState::Watchdog]);
+        }
+        Ok(())
+    }
+
+    fn tell_status(&self) -> Value {
+        let (inspect, send) = (&self.inspect_said.1, &self.send_said.1);
+        json!({
+            "schema": "cprvagt.status/1",
+            "since": self.since,
+            "processes": {
+                "capture": std::process::id(), "inspect": self.inspect.pid(), "send": self.send.pid(),
+            },
+            "attached_files": self.capture.attached_files(),
+            "inspect": {
+                "open_flows": inspect.open_flows, "leaks": inspect.leaks, "queued_leaks": inspect.queued_leaks,
+                "lost_leaks": inspect.lost_leaks, "bad_records": inspect.bad_records,
+            },
+            "ledger": serde_json::from_str::<Value>(&inspect.ledger).unwrap_or(Value::Null),
+            "send": send,
+        })
+    }
+
+    /// Takes the configuration file as it is now, whole or not at all.
+    fn reload(&mut self) -> Result<(), RunError> {
+        if let Ok(begun) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, begun]);
+        }
+        match self.plan.reloaded() {
+            Ok(plan) => self.adopt(plan)?,
+            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+        }
+        notify(&[NotifyState::Ready]);
+        Ok(())
+    }
+
+    fn adopt(&mut self, plan: Plan) -> Result<(), RunError> {
+        for what in self.plan.needs_restart(&plan) {
+            tracing::warn!("{what} takes effect with the next start");
+        }
+        self.capture.set_allow(&self.plan.policy.allow_prefixes(), &plan.policy.allow_prefixes())?;
+        self.inspect.tell(&ToInspect::Policy(plan.text.clone()))?;
+        self.send.tell(&ToSend::Reload(plan.send_settings()))?;
+        self.plan = plan;
+        tracing::info!("the configuration was read again and is in force");
+        Ok(())
+    }
+
+    /// Taps off first, so that the ring and the flow table tell of the same bytes; then each process in the
+    /// order of the line.
+    async fn stop(mut self) -> Result<(), RunError> {
+        notify(&[NotifyState::Stopping]);
+        self.capture.detach()?;
+        let counters = self.capture.counters()?.to_vec();
+        let flows = table(&self.capture.flows()?);
+        self.inspect.tell(&ToInspect::Finish { counters, flows })?;
+        while !self.done {
+            let event = timeout(ANSWER_LIMIT, self.events.recv()).await;
+            self.hear(event.map_err(|_| RunError::Silent("inspect"))?)?;
+        }
+        self.inspect.end()?;
+        self.send.tell(&ToSend::Stop)?;
+        let ended = self.send.end()?;
+        if !ended.success() {
+            return Err(RunError::Failed("send", ended.to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// Gives the two processes a stream from one to the other, and inspect one to ask about processes; returns the
+/// answering end of that.
+fn introduce(inspect: &Part, send: &Part) -> io::Result<UnixStream> {
+    let (reports, to_send) = UnixStream::pair()?;
+    let (facts, questions) = UnixStream::pair()?;
+    let [reports, to_send, questions] = [reports, to_send, questions].map(OwnedFd::from);
+    send_descriptors(&inspect.control, &[reports.as_fd(), questions.as_fd()])?;
+    send_descriptors(&send.control, &[to_send.as_fd()])?;
+    Ok(facts)
+}
+
+/// Waits until the part says that it is ready.
+async fn await_ready(events: &mut UnboundedReceiver<Event>, part: &'static str) -> Result<(), RunError> {
+    loop {
+        let event = timeout(ANSWER_LIMIT, events.recv()).await.map_err(|_| RunError::Silent(part))?;
+        match event {
+            Some(Event::Inspect(Heard::Message(FromInspect::Ready))) if part == "inspect" => return Ok(()),
+            Some(Event::Send(Heard::Message(FromSend::Ready { .. }))) if part == "send" => return Ok(()),
+            Some(Event::Send(Heard::Message(FromSend::Failed(why)))) => {
+                return Err(RunError::Failed("send", why));
+            }
+            Some(Event::Inspect(Heard::Gone)) => return Err(RunError::Gone("inspect")),
+            Some(Event::Send(Heard::Gone)) | None => return Err(RunError::Gone("send")),
+            Some(_) => {}
+        }
+    }
+}
+
+fn table(flows: &HashMap<u64, Flow>) -> Vec<u8> {
+    flows.values().flat_map(|flow| flow.as_bytes().iter().copied()).collect()
+}
+
+/// Tells the service manager, if there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager could not be told");
+    }
+}

@@ -1,0 +1,222 @@
+//! What the running daemon tells of itself: a socket that gives one JSON object to whoever may open it, and the
+//! command that asks.
+//!
+//! *Invariants*: the socket is for root (or the agent's user) alone. Having it is being the one daemon of this
+//! runtime directory.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Where the socket lies when nothing else is said.
+pub const RUNTIME_DIR: &str = "/run/cprvagt";
+/// The socket in the runtime directory.
+const SOCKET: &str = "status.sock";
+/// How long a client may take to read.
+const CLIENT_LIMIT: Duration = Duration::from_secs(2);
+
+/// The socket and what it says; the socket is removed on drop.
+pub struct StatusSocket {
+    path: PathBuf,
+    said: Arc<Mutex<String>>,
+}
+
+/// Why there is no status socket.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// Another daemon has it.
+    #[error("cprvagt run is already running here ({})", .0.display())]
+    Busy(PathBuf),
+    /// It cannot be made.
+    #[error("status socket {}: {cause}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+}
+
+impl StatusSocket {
+    /// Opens the socket in `runtime_dir`, which is made if need be.
+    ///
+    /// # Errors
+    /// Another daemon has it, or the directory cannot be used.
+    pub fn open(runtime_dir: &Path) -> Result<(Self, UnixListener), StatusError> {
+        let path = runtime_dir.join(SOCKET);
+        if UnixStream::connect(&path).is_ok() {
+            return Err(StatusError::Busy(path));
+        }
+        let failed = |cause| StatusError::Socket { path: path.clone(), cause };
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(runtime_dir).map_err(failed)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok((Self { path, said: Arc::default() }, listener))
+    }
+
+    /// Serves `listener` in a thread of its own until the process ends.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn serve(&self, listener: UnixListener) -> io::Result<()> {
+        let said = Arc::clone(&self.said);
+        thread::Builder::new().name("status".to_owned()).spawn(move || {
+            for client in listener.incoming().flatten() {
+                let text = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // A client that goes away has lost its interest.
+                let _ = answer(client, &text);
+            }
+        })?;
+        Ok(())
+    }
+
+    /// What clients get from now on.
+    pub fn say(&self, status: &Value) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = status.to_string();
+    }
+}
+
+impl Drop for StatusSocket {
+    fn drop(&mut self) {
+        // What is left is removed by the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn answer(mut client: UnixStream, text: &str) -> io::Result<()> {
+    client.set_write_timeout(Some(CLIENT_LIMIT))?;
+    client.write_all(text.as_bytes())
+}
+
+/// The status of the daemon of `runtime_dir`; `None` when none is running.
+///
+/// # Errors
+/// The socket may not be opened, or does not speak.
+pub fn ask(runtime_dir: &Path) -> Result<Option<Value>, StatusError> {
+    let path = runtime_dir.join(SOCKET);
+    let failed = |cause| StatusError::Socket { path: path.clone(), cause };
+    let mut stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(error) => {
+            return match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+                _ => Err(failed(error)),
+            };
+        }
+    };
+    let mut text = String::new();
+    stream.set_read_timeout(Some(CLIENT_LIMIT)).map_err(failed)?;
+    stream.read_to_string(&mut text).map_err(failed)?;
+    serde_json::from_str(&text).map(Some).map_err(|error| failed(error.into()))
+}
+
+/// The status for a person.
+pub fn lines(status: &Value) -> Vec<String> {
+    let text = |pointer: &str| match status.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) if !value.is_null() => value.to_string(),
+        _ => "-".to_owned(),
+    };
+    let rows = [
+        ("running since", text("/since")),
+        (
+            "processes",
+            format!(
+                "capture {}, inspect {}, send {}",
+                text("/processes/capture"),
+                text("/processes/inspect"),
+                text("/processes/send")
+            ),
+        ),
+        ("TLS files probed", text("/attached_files")),
+        ("open flows", text("/inspect/open_flows")),
+        (
+            "leaks",
+            format!(
+                "{} told, {} on their way to the spool, {} lost for want of room",
+                text("/inspect/leaks"),
+                text("/inspect/queued_leaks"),
+                text("/inspect/lost_leaks")
+            ),
+        ),
+        (
+            "ledger, bytes",
+            format!(
+                "{} on the wire, {} inspected, {} protocol, {} unexplained (flows that have ended)",
+                text("/ledger/wire_bytes"),
+                text("/ledger/inspected_bytes"),
+                text("/ledger/protocol_bytes"),
+                text("/ledger/unexplained_bytes")
+            ),
+        ),
+        (
+            "spool",
+            format!(
+                "{} reports wait with {} leaks, {} bytes in {} segments",
+                text("/send/spool/records"),
+                text("/send/spool/leaks"),
+                text("/send/spool/bytes"),
+                text("/send/spool/segments")
+            ),
+        ),
+        (
+            "collector",
+            format!(
+                "{}: {} reports delivered, last at {}",
+                text("/send/collector"),
+                text("/send/delivered"),
+                text("/send/last_delivery_at")
+            ),
+        ),
+        ("last problem", text("/send/last_error")),
+        ("certificate ends", text("/send/certificate_expires_at")),
+    ];
+    rows.into_iter().map(|(name, value)| format!("{name:<18} {value}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_daemon_speaks_and_a_second_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(ask(dir.path()).unwrap().is_none());
+        let (socket, listener) = StatusSocket::open(dir.path()).unwrap();
+        socket.serve(listener).unwrap();
+        socket.say(&json!({"since": "now"}));
+        assert_eq!(ask(dir.path()).unwrap().unwrap()["since"], "now");
+        assert!(matches!(StatusSocket::open(dir.path()), Err(StatusError::Busy(_))));
+        let mode = fs::metadata(dir.path().join(SOCKET)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(socket);
+        assert!(!dir.path().join(SOCKET).exists());
+    }
+
+    #[test]
+    fn a_socket_that_a_dead_daemon_left_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(UnixListener::bind(dir.path().join(SOCKET)).unwrap());
+        assert!(ask(dir.path()).unwrap().is_none());
+        assert!(StatusSocket::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash() {
+        let all = lines(&json!({"inspect": {"leaks": 3}})).join("\n");
+        assert!(all.contains("3 told") && all.contains("running since      -"), "{all}");
+    }
+}
