@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::binary;
 use crate::scratch::Scratch;
 
 /// How long the agent may take until every probe is in place.
@@ -25,19 +26,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When there is none.
 pub fn binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CPRVAGT_BIN") {
-        return Ok(path.into());
-    }
-    let own = std::env::current_exe().context("finding the running program")?;
-    let folders = own.ancestors().skip(1).take(2); // PROFILE/deps/TEST or PROFILE/PROGRAM
-    let mut candidates = folders.map(|folder| folder.join("cprvagt"));
-    candidates.find(|file| file.is_file()).context("the agent is not built (cargo xtask build)")
+    binary::find("CPRVAGT_BIN", "cprvagt")
 }
 
 /// A configuration for tests: the key, and destinations that may receive numbers in any form.
 #[must_use]
 pub fn config(key_file: &Path, allowed: &[(std::net::IpAddr, u16)]) -> String {
-    let mut text = format!("[pseudonym]\nkey_file = {:?}\n", key_file.display().to_string());
+    format!("[pseudonym]\nkey_file = {:?}\n{}", key_file.display().to_string(), allow(allowed))
+}
+
+/// Entries for destinations that may receive numbers over TLS.
+#[must_use]
+pub fn allow(allowed: &[(std::net::IpAddr, u16)]) -> String {
+    let mut text = String::new();
     for (ip, port) in allowed {
         text.push_str(&format!(
             "\n[[allow]]\nto = \"{ip}\"\nports = [{port}]\nbecause = \"the lab allows it\"\n"

@@ -1,11 +1,12 @@
 //! The demo: known citizens' numbers leak among look-alikes, and the agent must find each once.
 //!
-//! One run is: lab, agent, waves of programs, stop, verdict.  `cargo xtask demo` shows it on a screen;
+//! One run is: lab, collector, enrolled agent, waves of programs, stop, verdict.  `cargo xtask demo` shows it on a screen;
 //! a live test runs the same and asserts the outcome.
 //!
 //! *Invariants*: the plan is the ground truth, and the recipients' servers confirm that it was sent.
 //! Everything but the timing follows from the seed.
 
+mod collected;
 mod lookalike;
 mod message;
 mod plan;
@@ -19,12 +20,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::agent::{self, Agent, Ended};
+use crate::collector::{Collector, Enrolled};
 use crate::lab::{Lab, Service};
 use crate::network::Family;
 use crate::plaintext::{self, Finding};
 use crate::program::{Program, Running};
 use crate::pseudonym::Key;
 
+pub use collected::{Collected, SiteRow};
 pub use message::Part;
 pub use plan::{LOOK_ALIKES_MIN, Plan, Planted, Wave};
 pub use verdict::{Alarm, RecipientRow, Verdict};
@@ -61,6 +64,10 @@ const QUIET: Duration = Duration::from_millis(700);
 pub struct Settings {
     /// The agent's program; see [`agent::binary`].
     pub agent: PathBuf,
+    /// The collector's program; see [`crate::collector::binary`].
+    pub collector: PathBuf,
+    /// An empty folder for what agent and collector keep.
+    pub data: PathBuf,
     /// Stop leaking after this long, or go on with look-alikes until then; nothing: until the plan is done.
     pub duration: Option<Duration>,
     /// Chooses citizens, look-alikes and their order.
@@ -76,6 +83,8 @@ pub enum Event<'run> {
         agent: u32,
         /// The plan that is about to run.
         plan: &'run Plan,
+        /// The collector that it reports to.
+        collector: &'run Collector,
     },
     /// The agent reported a leak: a `cprvagt.leak/1` object.
     Leak(&'run Value),
@@ -94,7 +103,14 @@ pub struct Outcome {
     pub readable: Vec<Finding>,
     /// Leaks of this machine's own traffic, which the demo did not send.
     pub others: usize,
+    /// The incidents as the collector tells them, `cprvagt.incident/1`.
+    pub incidents: Vec<Value>,
+    /// The collector, still running.
+    pub collector: Collector,
 }
+
+/// The account that may see the collector's pages.
+pub const ACCOUNT: &str = "demo";
 
 /// Runs the demo and tells `tell` what happens.
 ///
@@ -102,19 +118,21 @@ pub struct Outcome {
 /// When the lab, the agent or a program fails. A leak missed is no error: it is in the verdict.
 pub fn run(settings: &Settings, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
     let (lab, allowed) = build_lab()?;
-    let key = Key::new(lab.scratch())?;
-    let programs: Vec<Program> =
-        Program::ALL.into_iter().filter(|program| program.missing().is_none()).collect();
-    let mut plan = Plan::new(settings.seed, &programs);
-    let agent =
-        Agent::start_program(&settings.agent, lab.scratch(), &agent::config(key.file(), &allowed), &[])?;
-    tell(Event::Ready { agent: agent.pid(), plan: &plan });
+    let collector = Collector::start(&settings.collector, &settings.data.join("collector"), "")?;
+    let (url, token, folder) = (collector.agents_url(), collector.token()?, settings.data.join("agent"));
+    let enrolled = Enrolled::new(&settings.agent, &folder, url, &token, &agent::allow(&allowed))?;
+    let key = Key::read(&enrolled.tenant_key())?;
+    let mut plan = Plan::new(settings.seed, &programs_here());
+    let agent = Agent::spawn(enrolled.daemon(&settings.agent))?;
+    tell(Event::Ready { agent: agent.pid(), plan: &plan, collector: &collector });
     let mut leaks = Vec::new();
     let sent = send(&lab, &agent, &mut plan, settings, &mut leaks, tell)?;
     let ended = agent.stop()?;
+    enrolled.flush(&settings.agent)?;
     plan.planted.truncate(sent.planted);
     confirm(&lab, sent.messages)?;
-    conclude(&lab, plan, &key, leaks, ended, tell)
+    let run = Run { lab, plan, key, collector, data: settings.data.clone() };
+    run.conclude(leaks, ended, tell)
 }
 
 /// The lab with all [`TARGETS`], and the address and port of those that are allowed.
@@ -225,34 +243,55 @@ fn confirm(lab: &Lab, messages: usize) -> Result<()> {
     Ok(())
 }
 
-fn conclude(
-    lab: &Lab,
+/// What a verdict is made of.
+struct Run {
+    lab: Lab,
     plan: Plan,
-    key: &Key,
-    mut leaks: Vec<Value>,
-    ended: Ended,
-    tell: &mut dyn FnMut(Event<'_>),
-) -> Result<Outcome> {
-    let said = String::from_utf8_lossy(&ended.stderr);
-    ensure!(ended.status.success(), "the agent failed ({}); it said:\n{said}", ended.status);
-    let mut ledger = None;
-    for object in ended.objects {
-        match object["schema"].as_str() {
-            Some("cprvagt.leak/1") => {
-                tell(Event::Leak(&object));
-                leaks.push(object);
+    key: Key,
+    collector: Collector,
+    data: PathBuf,
+}
+
+impl Run {
+    fn conclude(
+        self,
+        mut leaks: Vec<Value>,
+        ended: Ended,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Outcome> {
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        ensure!(ended.status.success(), "the agent failed ({}); it said:\n{said}", ended.status);
+        let mut ledger = None;
+        for object in &ended.objects {
+            match object["schema"].as_str() {
+                Some("cprvagt.leak/1") => {
+                    tell(Event::Leak(object));
+                    leaks.push(object.clone());
+                }
+                Some("cprvagt.ledger/1") => ledger = Some(object.clone()),
+                _ => {}
             }
-            Some("cprvagt.ledger/1") => ledger = Some(object),
-            _ => {}
         }
+        let ledger = ledger.with_context(|| format!("the agent printed no ledger; it said:\n{said}"))?;
+        let objects = self.collector.incidents()?;
+        let collected = Collected::new(&self.plan, &objects);
+        let readable = self.readable(&ended)?;
+        let (ours, others): (Vec<Value>, Vec<Value>) =
+            leaks.into_iter().partition(|leak| is_of_lab(&self.lab, leak));
+        let verdict = Verdict::new(&self.plan, &self.key, &ours, &ledger, readable.len(), collected);
+        let incidents = objects.into_iter().filter(|it| it["schema"] == "cprvagt.incident/1").collect();
+        Ok(Outcome { verdict, ledger, readable, others: others.len(), incidents, collector: self.collector })
     }
-    let ledger = ledger.with_context(|| format!("the agent printed no ledger; it said:\n{said}"))?;
-    let numbers = plan.citizens.clone();
-    let written = [("the agent's output", &ended.stdout[..]), ("the agent's messages", &ended.stderr[..])];
-    let readable = plaintext::search(written, &numbers);
-    let (ours, others): (Vec<Value>, Vec<Value>) = leaks.into_iter().partition(|leak| is_of_lab(lab, leak));
-    let verdict = Verdict::new(&plan, key, &ours, &ledger, readable.len());
-    Ok(Outcome { verdict, ledger, readable, others: others.len() })
+
+    /// Planted numbers in whatever agent and collector said or keep: every file, the database, the logs.
+    fn readable(&self, ended: &Ended) -> Result<Vec<Finding>> {
+        let mut places = plaintext::files_below(&[&self.data])?;
+        places.push(("the agent's output".to_owned(), ended.stdout.clone()));
+        places.push(("the agent's messages".to_owned(), ended.stderr.clone()));
+        places.push(("the collector's messages".to_owned(), self.collector.log().into_bytes()));
+        let places = places.iter().map(|(name, text)| (name.as_str(), text.as_slice()));
+        Ok(plaintext::search(places, &self.plan.citizens))
+    }
 }
 
 /// Whether a leak went to the lab, or nobody knows where to. The agent watches the whole machine, whose own

@@ -9,17 +9,26 @@
 
 pub mod agent;
 pub mod authority;
+pub mod binary;
+pub mod browser;
+pub mod collector;
+pub mod database;
 pub mod demo;
 pub mod http;
+pub mod injection;
 pub mod lab;
 pub mod live;
+pub mod load;
 pub mod network;
+pub mod oracle;
 pub mod payload;
 pub mod plaintext;
 pub mod program;
 pub mod pseudonym;
 pub mod scratch;
 pub mod server;
+pub mod small_disk;
+pub mod tap_proxy;
 pub mod trial;
 pub mod writes;
 

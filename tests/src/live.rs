@@ -13,6 +13,8 @@ pub enum Need<'name> {
     Program(&'name str),
     /// The built agent (see [`crate::agent::binary`]).
     Agent,
+    /// The built collector (see [`crate::collector::binary`]).
+    Collector,
 }
 
 /// True when all needs are met; otherwise prints why `test` is skipped.
@@ -41,6 +43,7 @@ fn missing(need: &Need<'_>) -> Option<String> {
         Need::Root => (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned()),
         Need::Program(name) => which(name).is_none().then(|| format!("{name} is not installed")),
         Need::Agent => crate::agent::binary().err().map(|error| error.to_string()),
+        Need::Collector => crate::collector::binary().err().map(|error| error.to_string()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -30,6 +30,17 @@ impl Key {
         fastrand::Rng::new().fill(&mut bytes);
         let text = format!("{}\n", data_encoding::HEXLOWER.encode(&bytes));
         Ok(Self { bytes, file: scratch.write("tenant.key", text)? })
+    }
+
+    /// The key in the file of an enrolled agent.
+    ///
+    /// # Errors
+    /// When it holds no key.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        let bytes = data_encoding::HEXLOWER.decode(text.trim().as_bytes())?;
+        let bytes = bytes.try_into().ok().context("a tenant key has 32 bytes")?;
+        Ok(Self { bytes, file: file.to_owned() })
     }
 
     /// Where it is.

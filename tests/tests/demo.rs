@@ -5,8 +5,10 @@ use std::thread;
 use std::time::Duration;
 
 use cprvagt_tests::agent;
+use cprvagt_tests::collector;
 use cprvagt_tests::demo::{self, Plan, Settings};
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::scratch::{Scratch, unique_name};
 
 /// What is planted as ground truth is what the recipients get, part by part, without any agent.
 #[test]
@@ -48,11 +50,16 @@ fn planted_numbers_arrive_where_they_were_planted() {
 
 #[test]
 fn every_planted_number_is_found_once_and_nothing_else() {
-    if !can_run("every_planted_number_is_found_once_and_nothing_else", &[Need::Root, Need::Agent]) {
+    if !can_run(
+        "every_planted_number_is_found_once_and_nothing_else",
+        &[Need::Root, Need::Agent, Need::Collector],
+    ) {
         return;
     }
-    let agent = agent::binary().unwrap();
-    let settings = Settings { agent, duration: Some(Duration::from_secs(5)), seed: 5 };
+    let (agent, collector) = (agent::binary().unwrap(), collector::binary().unwrap());
+    let scratch = Scratch::new(&unique_name()).unwrap();
+    let (data, duration) = (scratch.path().to_owned(), Some(Duration::from_secs(5)));
+    let settings = Settings { agent, collector, data, duration, seed: 5 };
     let outcome = demo::run(&settings, &mut |_| ()).unwrap();
     assert!(outcome.readable.is_empty(), "readable: {:?}", outcome.readable);
     assert!(outcome.verdict.ok, "{:#?}\n{:#}", outcome.verdict, outcome.ledger);

@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             "bench: root is needed, to load kernel programs and to build the lab network",
         );
     }
-    let program = build::agent()?;
+    let program = build::programs()?.agent;
     let ratio = probe(&program)?;
     if arguments.check && ratio > RATIO_MAX {
         bail!(

@@ -1,4 +1,4 @@
-//! `build`: the agent for release; its build script builds the kernel programs.
+//! `build`: agent and collector for release; the agent's build script builds the kernel programs.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -9,29 +9,42 @@ use serde_json::Value;
 
 use crate::{setup, shell};
 
+/// What was built.
+pub struct Programs {
+    /// The agent.
+    pub agent: PathBuf,
+    /// The collector.
+    pub collector: PathBuf,
+}
+
 /// Sets up and builds.
 pub fn run() -> Result<()> {
     setup::run()?;
-    println!("{}", agent()?.display());
+    let programs = programs()?;
+    println!("{}\n{}", programs.agent.display(), programs.collector.display());
     Ok(())
 }
 
-/// Builds the agent and returns where its program is.
+/// Builds both programs and returns where they are.
 ///
 /// # Errors
 /// When the build fails.
-pub fn agent() -> Result<PathBuf> {
-    let mut cargo = shell::cargo("build --release --package cprvagt --bin cprvagt");
+pub fn programs() -> Result<Programs> {
+    let mut cargo = shell::cargo("build --release --package cprvagt --package cprvagt-collector --bins");
     shell::announce(&cargo);
     cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("starting cargo")?;
-    let mut program = None;
+    let (mut agent, mut collector) = (None, None);
     for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
         let message: Value = serde_json::from_str(&line?).unwrap_or_default();
-        if message["target"]["name"] == "cprvagt" {
-            program = message["executable"].as_str().map(PathBuf::from).or(program);
+        let program = message["executable"].as_str().map(PathBuf::from);
+        match message["target"]["name"].as_str() {
+            Some("cprvagt") => agent = program.or(agent),
+            Some("cprvagt-collector") => collector = program.or(collector),
+            _ => {}
         }
     }
-    ensure!(child.wait()?.success(), "building the agent failed");
-    program.context("cargo did not say where it put the agent")
+    ensure!(child.wait()?.success(), "building the programs failed");
+    let told = |program: Option<PathBuf>| program.context("cargo did not say where it put a program");
+    Ok(Programs { agent: told(agent)?, collector: told(collector)? })
 }

@@ -4,16 +4,20 @@
 //!
 //! *Invariants*: with `--json` standard output carries objects alone, one a line, the verdict last.
 
-use std::io::Write;
+use std::fs;
+use std::io::{IsTerminal as _, Write};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use cprvagt_tests::collector::Collector;
 use cprvagt_tests::demo::{self, Alarm, Event, Outcome, Settings, Verdict};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
 use crate::refusal::{MISSING, refuse};
-use crate::{build, setup};
+use crate::{build, setup, shell};
 
 /// The citizens of the demo are the same each time.
 const SEED: u64 = 1968;
@@ -37,16 +41,55 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return refuse(MISSING, "demo: root is needed, to load kernel programs and to build the lab network");
     }
     setup::run()?;
-    let agent = build::agent()?;
-    eprintln!("demo: building the lab network and starting the agent ...");
-    let settings = Settings { agent, duration: arguments.seconds.map(Duration::from_secs), seed: SEED };
+    let build::Programs { agent, collector } = build::programs()?;
+    let data = empty_folder()?;
+    eprintln!("demo: building the lab network, starting collector and agent ...");
+    let duration = arguments.seconds.map(Duration::from_secs);
+    let settings = Settings { agent, collector, data, duration, seed: SEED };
     let mut screen = Screen { json: arguments.json, started: Instant::now() };
-    let outcome = demo::run(&settings, &mut |event| screen.show(&event))?;
+    let mut outcome = demo::run(&settings, &mut |event| screen.show(&event))?;
     screen.conclude(&outcome);
+    show_pages(&mut outcome.collector, &settings, arguments.json)?;
     if !outcome.verdict.ok {
         bail!("demo: FAILED: what was found is not what was planted");
     }
     Ok(())
+}
+
+/// A folder for what agent and collector keep, without what an earlier demo left.
+fn empty_folder() -> Result<PathBuf> {
+    let folder = shell::target_folder().join("demo");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("emptying {}", folder.display()));
+        }
+        _ => {}
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Tells where the incidents can be looked at; on a terminal the collector stays for that.
+fn show_pages(collector: &mut Collector, settings: &Settings, json: bool) -> Result<()> {
+    let password = password();
+    collector.add_account(demo::ACCOUNT, &password)?;
+    let tell = |line: String| if json { eprintln!("{line}") } else { println!("{line}") };
+    tell(format!("web page: {}/  (account {}, password {password})", collector.web_url(), demo::ACCOUNT));
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        tell("The collector runs until you press Enter.".to_owned());
+        let _any_line = std::io::stdin().read_line(&mut String::new())?;
+    } else {
+        let (program, config) = (settings.collector.display(), collector.config());
+        tell(format!("Serve it again with: {program} serve --config {}", config.display()));
+    }
+    collector.stop()
+}
+
+/// Letters and digits that cannot be mistaken for each other, about 80 bits.
+fn password() -> String {
+    const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    (0..16).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
 }
 
 /// What one sees.
@@ -58,10 +101,11 @@ struct Screen {
 impl Screen {
     fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Ready { agent, plan } => {
+            Event::Ready { agent, plan, collector } => {
                 self.started = Instant::now();
                 let messages: usize = plan.waves.iter().map(demo::Wave::messages).sum();
                 let (planted, citizens) = (plan.planted.len(), plan.citizens.len());
+                eprintln!("demo: collector at {}, pages at {}", collector.agents_url(), collector.web_url());
                 eprintln!("demo: agent {agent} is ready; {messages} messages will be sent by real programs,");
                 eprintln!(
                     "demo: {planted} of them with the number of one of {citizens} fictitious citizens\n"
@@ -81,9 +125,9 @@ impl Screen {
         let verdict = &outcome.verdict;
         if self.json {
             println!("{}", serde_json::to_string(verdict).expect("a verdict is plain data"));
-            eprint!("{}", table(verdict));
+            eprint!("{}\n{}", incidents(outcome), table(verdict));
         } else {
-            print!("\n{}", table(verdict));
+            print!("\n{}\n{}", incidents(outcome), table(verdict));
         }
         for finding in &outcome.readable {
             eprintln!("READABLE: citizen {} as {} in {}", finding.number, finding.form, finding.place);
@@ -140,6 +184,36 @@ fn table(verdict: &Verdict) -> String {
     table
 }
 
+/// What the collector made of it.
+fn incidents(outcome: &Outcome) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut table = format!(
+        "{:<9} {:<12} {:<22} {:<10} {:<16} {:>8} {:>6}  {}\n",
+        "incident", "rule", "recipient", "part", "field", "citizens", "leaks", "in clear"
+    );
+    for it in &outcome.incidents {
+        table.push_str(&format!(
+            "{:<9} {:<12} {:<22} {:<10} {:<16} {:>8} {:>6}  {}\n",
+            short(&text(&it["id"])),
+            text(&it["rule"]),
+            text(&it["site"]),
+            text(&it["part"]),
+            text(&it["field"]),
+            it["citizens"],
+            it["occurrences"],
+            it["cleartext"],
+        ));
+    }
+    let collected = &outcome.verdict.collector;
+    table.push_str(&format!("\n{:<26} {:>10} {:>8}\n", "collector: recipient", "citizens", "leaks"));
+    for row in &collected.sites {
+        let citizens = format!("{}/{}", row.citizens, row.citizens_planted);
+        table.push_str(&format!("{:<26} {citizens:>10} {:>8}\n", row.site, row.occurrences));
+    }
+    table.push_str(&format!("{:<26} {:>10} {:>8}\n", "in total", collected.citizens, collected.occurrences));
+    table
+}
+
 fn sums(verdict: &Verdict) -> String {
     let Verdict { planted, found, missed, false_alarms, duplicates, .. } = verdict;
     let unexplained =
@@ -148,7 +222,7 @@ fn sums(verdict: &Verdict) -> String {
         "\ncitizens: {} of {} found\n\
          ground truth: {found} of {planted} planted found, {missed} missed, {false_alarms} false alarms, \
          {duplicates} duplicates\n\
-         ledger: {unexplained} bytes unexplained; numbers readable in what the agent wrote: {}\n\
+         ledger: {unexplained} bytes unexplained; numbers readable in what agent and collector wrote or keep: {}\n\
          verdict: {}\n",
         verdict.citizens_found,
         verdict.citizens_planted,

@@ -1,15 +1,15 @@
-//! `test`: sets up, builds the agent, runs every test that this machine can run, and sums up.
+//! `test`: sets up, builds agent and collector, runs every test that this machine can run, and sums up.
 //!
 //! Live tests are in binaries of their own (package `cprvagt-tests`) and run one at a time: they share
 //! the kernel.  What they need and this machine lacks they say as `skipped: NAME: reason`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{build, setup, shell};
+use crate::build::{self, Programs};
+use crate::{setup, shell};
 
 const UNIT: &str =
     "test --no-fail-fast --workspace --exclude cprvagt-ebpf --exclude cprvagt-tests -- --show-output";
@@ -18,10 +18,10 @@ const LIVE: &str = "test --no-fail-fast --package cprvagt-tests -- --show-output
 /// Runs all tests.
 pub fn run() -> Result<()> {
     setup::run()?;
-    let agent = build::agent()?;
+    let programs = build::programs()?;
     let mut tally = Tally::default();
     for tests in [UNIT, LIVE] {
-        tally.add(run_tests(tests, &agent)?);
+        tally.add(run_tests(tests, &programs)?);
     }
     for skipped in &tally.skips {
         println!("skipped: {skipped}");
@@ -80,9 +80,9 @@ impl std::fmt::Display for Tally {
     }
 }
 
-fn run_tests(arguments: &str, agent: &Path) -> Result<Tally> {
+fn run_tests(arguments: &str, programs: &Programs) -> Result<Tally> {
     let mut cargo = shell::cargo(arguments);
-    cargo.env("CPRVAGT_BIN", agent);
+    cargo.env("CPRVAGT_BIN", &programs.agent).env("CPRVAGT_COLLECTOR_BIN", &programs.collector);
     let mut tally = Tally::default();
     let ended_well = pass_through(&mut cargo, |line| tally.read(line))?;
     if !ended_well && tally.failed == 0 {

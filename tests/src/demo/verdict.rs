@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::demo::TARGETS;
+use crate::demo::collected::Collected;
 use crate::demo::plan::{Plan, Planted};
 use crate::lab::Service;
 use crate::pseudonym::Key;
@@ -40,6 +41,8 @@ pub struct Verdict {
     pub readable_numbers: usize,
     /// Leaks whose `transport.encrypted` is not what was done.
     pub wrong_transport: usize,
+    /// What the collector made of it.
+    pub collector: Collected,
     /// The whole answer.
     pub ok: bool,
     /// What was missed, in words.
@@ -92,7 +95,14 @@ type Triple = (String, String, String);
 impl Verdict {
     /// Compares. `readable` counts planted numbers found readable in what the agent wrote.
     #[must_use]
-    pub fn new(plan: &Plan, key: &Key, leaks: &[Value], ledger: &Value, readable: usize) -> Self {
+    pub fn new(
+        plan: &Plan,
+        key: &Key,
+        leaks: &[Value],
+        ledger: &Value,
+        readable: usize,
+        collector: Collected,
+    ) -> Self {
         let truth: BTreeMap<Triple, &Planted> =
             plan.planted.iter().map(|planted| (expected(planted, plan, key), planted)).collect();
         let mut times: BTreeMap<&Triple, usize> = truth.keys().map(|triple| (triple, 0)).collect();
@@ -129,7 +139,12 @@ impl Verdict {
             unexplained_bytes,
             readable_numbers: readable,
             wrong_transport,
-            ok: missed_list.is_empty() && nothing_else && unexplained_bytes == Some(0) && readable == 0,
+            ok: missed_list.is_empty()
+                && nothing_else
+                && unexplained_bytes == Some(0)
+                && readable == 0
+                && collector.ok,
+            collector,
             missed_list,
             false_alarm_list,
         }
@@ -212,7 +227,8 @@ mod tests {
         let plan = Plan::new(3, &Program::ALL);
         let mut leaks: Vec<Value> = (0..plan.planted.len()).map(|at| leak(&plan, &key, at)).collect();
         change(&mut leaks);
-        let verdict = Verdict::new(&plan, &key, &leaks, ledger, 0);
+        let verdict =
+            Verdict::new(&plan, &key, &leaks, ledger, 0, Collected { ok: true, ..Collected::default() });
         let got = [verdict.missed, verdict.false_alarms, verdict.duplicates, verdict.wrong_transport];
         assert_eq!((got, verdict.ok), (expected, ok));
     }
