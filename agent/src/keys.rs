@@ -108,6 +108,7 @@ mod tests {
             fs::remove_file(path).unwrap();
             if path == &identity {
                 assert!(matches!(new(&options, &mut vec![]), Err(KeysError::Exists(_))));
+                assert!(!identity.exists(), "no identity without its bundle");
                 fs::write(&identity, &before).unwrap();
             }
         }

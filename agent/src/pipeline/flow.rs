@@ -370,20 +370,32 @@ impl FlowState {
 
     /// Completes the account with what the kernel counted. Call it once, last.
     pub fn settle_account(&mut self) {
-        let lost = self.kernel.lost_bytes.saturating_sub(self.copied.hole_bytes);
-        self.account.miss(Reason::RingFull, lost);
-        self.account.miss(Reason::Quic, self.kernel.blind_bytes);
+        self.account = self.completed(&self.kernel);
+    }
+
+    /// The account of a flow that goes on, with the kernel's totals as they are now; `None` while bytes are under
+    /// way between the kernel and here.
+    pub fn balanced_account(&self, kernel: &Flow) -> Option<Account> {
+        let account = self.completed(&believable(*kernel));
+        (account.sum() == kernel.wire_bytes).then_some(account)
+    }
+
+    fn completed(&self, kernel: &Flow) -> Account {
+        let mut account = self.account.clone();
+        account.miss(Reason::RingFull, kernel.lost_bytes.saturating_sub(self.copied.hole_bytes));
+        account.miss(Reason::Quic, kernel.blind_bytes);
         if self.tls.is_none() {
-            return;
+            return account;
         }
         // The connection ended within a record: within its header, or behind it.
-        let header = self.kernel.header_len as usize + self.copied.records.header_len();
-        self.account.protocol_bytes += header as u64;
-        let over = self.account.sum().saturating_sub(self.kernel.wire_bytes);
+        let header = kernel.header_len as usize + self.copied.records.header_len();
+        account.protocol_bytes += header as u64;
+        let over = account.sum().saturating_sub(kernel.wire_bytes);
         // Only the last record can be cut; what is over beyond it is a mistake, and must show.
         if over <= RECORD_BYTES_MAX {
-            self.account.take_back(over);
+            account.take_back(over);
         }
+        account
     }
 }
 

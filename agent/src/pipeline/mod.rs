@@ -392,9 +392,19 @@ impl Pipeline {
         self.flows.values().filter(|flow| flow.ended.is_none()).count()
     }
 
-    /// The account of all flows that have ended, as it is now.
-    pub fn ledger(&self) -> Ledger {
-        self.book.clone().close()
+    /// The account as it is now: of the flows that have ended, and of those that go on and whose books balance
+    /// with the kernel's totals. The others are entered when they do, or end.
+    pub fn ledger(&self, kernel: &HashMap<u64, Flow>) -> Ledger {
+        let mut book = self.book.clone();
+        let going_on = self.flows.iter().filter(|(_, flow)| flow.kernel.verdict == Verdict::Inspect as u32);
+        for (id, flow) in going_on {
+            if let Some(totals) = kernel.get(id)
+                && let Some(account) = flow.balanced_account(totals)
+            {
+                book.enter(totals.wire_bytes, &account, &self.teller().holder(flow));
+            }
+        }
+        book.close()
     }
 
     /// Ends the run: everything that waits is told, every flow is entered with the kernel's totals.

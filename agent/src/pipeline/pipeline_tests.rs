@@ -508,6 +508,27 @@ fn a_flow_that_was_never_announced_is_lost_whole() {
     assert_eq!((ledger.wire_bytes, ledger.lost_bytes(), ledger.flows), (700, 700, 1));
 }
 
+/// A pool's connections may live for days: the account must not wait for their end.
+#[test]
+fn a_flow_that_goes_on_is_in_the_account_whenever_its_books_balance() {
+    let (mut world, mut session) = (World::new(""), Session::new(3));
+    let content = request("cpr", 0);
+    world.take_all(&session.begin());
+    world.take_all(&session.write(&content));
+    world.take_all(&session.sent(&content));
+    let now = |world: &World, wire_bytes| {
+        let kernel = Flow { wire_bytes, ..session.flow.kernel() };
+        let ledger = world.pipeline.as_ref().unwrap().ledger(&HashMap::from([(kernel.id, kernel)]));
+        (ledger.wire_bytes, ledger.inspected_bytes, ledger.unexplained_bytes)
+    };
+    let whole = session.flow.wire_bytes;
+    assert_eq!(now(&world, whole), (whole, content.len() as u64, 0));
+    assert_eq!(now(&world, whole), (whole, content.len() as u64, 0), "each account is made anew");
+    assert_eq!(now(&world, whole + 9), (0, 0, 0), "nine bytes are under way");
+    world.take(&session.end());
+    assert_eq!(world.balanced().1.wire_bytes, whole, "and in the end it is in it once");
+}
+
 #[test]
 fn a_connection_cut_within_a_record_balances() {
     // Within the header of the next record, and within a body whose header was counted whole.

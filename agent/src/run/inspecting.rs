@@ -145,7 +145,8 @@ impl Inspecting {
         }
         if now >= self.ledger_due {
             self.ledger_due = now + LEDGER_EVERY;
-            self.report_ledger(now);
+            // The account is made up with the flow table that comes back.
+            self.tell(&FromInspect::NeedFlows)?;
         }
         self.outbox.turn(now).map_err(handing_on)
     }
@@ -186,10 +187,7 @@ impl Inspecting {
     fn obey(&mut self, message: ToInspect) -> Result<(), RunError> {
         match message {
             ToInspect::Counters(counters) => self.note_losses(&counters),
-            ToInspect::Flows(bytes) => {
-                let (kernel, now) = (flow_table(&bytes), Instant::now());
-                self.with_pipeline(|pipeline, ask| pipeline.forget_all_but(&kernel, now, ask))?;
-            }
+            ToInspect::Flows(bytes) => self.balance(&flow_table(&bytes))?,
             ToInspect::Policy(text) => {
                 let policy = policy(&text, self.min)?;
                 if let Some(pipeline) = &mut self.pipeline {
@@ -211,19 +209,27 @@ impl Inspecting {
     fn tell_status(&mut self) -> Result<(), RunError> {
         let Some(pipeline) = &self.pipeline else { return Ok(()) };
         if pipeline.is_crowded() {
-            self.tell(&FromInspect::NeedFlows)?;
+            self.ledger_due = Instant::now();
         }
         self.status.open_flows = pipeline.open_flows() as u64;
         self.status.queued_leaks = self.outbox.queued_leaks() as u64;
         self.status.lost_leaks = self.outbox.lost_leaks();
-        self.status.ledger = json(&pipeline.ledger());
         Ok(self.tell(&FromInspect::Alive(self.status.clone()))?)
     }
 
-    fn report_ledger(&mut self, now: Instant) {
-        if let Some(pipeline) = &self.pipeline {
-            self.outbox.ledger(pipeline.ledger(), now);
-        }
+    /// Forgets what the kernel has forgotten, if there is too much, and reports the account.
+    fn balance(&mut self, kernel: &HashMap<u64, Flow>) -> Result<(), RunError> {
+        let now = Instant::now();
+        self.with_pipeline(|pipeline, ask| {
+            if pipeline.is_crowded() {
+                pipeline.forget_all_but(kernel, now, ask);
+            }
+        })?;
+        let Some(pipeline) = &self.pipeline else { return Ok(()) };
+        let ledger = pipeline.ledger(kernel);
+        self.status.ledger = json(&ledger);
+        self.outbox.ledger(ledger, now);
+        Ok(())
     }
 
     /// The taps are off: the ring and the flow table tell of the same bytes.

@@ -15,7 +15,7 @@ pub enum ToInspect {
     Start(Box<InspectSettings>),
     /// The kernel's counters, as they are now.
     Counters(Vec<u64>),
-    /// The kernel's flow table as it was asked for: [`cprvagt_abi::Flow`] after [`cprvagt_abi::Flow`].
+    /// The kernel's flow table, after [`FromInspect::NeedFlows`]: [`cprvagt_abi::Flow`] after [`cprvagt_abi::Flow`].
     Flows(Vec<u8>),
     /// A configuration that is valid, for what is judged from now on.
     Policy(String),
@@ -61,7 +61,7 @@ pub enum FromInspect {
         /// Is to go.
         second: u32,
     },
-    /// Too many flows are known: those that the kernel has forgotten should go.
+    /// The account is due: the kernel's flow table is needed for it.
     NeedFlows,
     /// The ledger of the whole run, as JSON. The last message.
     Done(String),
@@ -80,7 +80,7 @@ pub struct InspectStatus {
     pub lost_leaks: u64,
     /// Records of the kernel programs that could not be read.
     pub bad_records: u64,
-    /// The account of the flows that have ended, as JSON.
+    /// The last account, as JSON.
     pub ledger: String,
 }
 

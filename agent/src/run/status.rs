@@ -153,11 +153,12 @@ pub fn lines(status: &Value) -> Vec<String> {
         (
             "ledger, bytes",
             format!(
-                "{} on the wire, {} inspected, {} protocol, {} unexplained (flows that have ended)",
+                "{} on the wire, {} inspected, {} protocol, {} unexplained, at {}",
                 text("/ledger/wire_bytes"),
                 text("/ledger/inspected_bytes"),
                 text("/ledger/protocol_bytes"),
-                text("/ledger/unexplained_bytes")
+                text("/ledger/unexplained_bytes"),
+                text("/ledger/until")
             ),
         ),
         (

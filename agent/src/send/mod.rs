@@ -183,15 +183,27 @@ async fn obey<F: Files>(
     let mut alive = interval(ALIVE_EVERY);
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let answer = tokio::select! {
             message = messages.recv() => match message {
                 None | Some(ToSend::Stop) => return Ok(()),
-                Some(ToSend::Status) => channel::send(control, &FromSend::Status(shared.status().into()))?,
-                Some(ToSend::Start(settings) | ToSend::Reload(settings)) => reload(settings, changes),
+                Some(ToSend::Status) => FromSend::Status(shared.status().into()),
+                Some(ToSend::Start(settings) | ToSend::Reload(settings)) => {
+                    reload(settings, changes);
+                    continue;
+                }
             },
-            _ = alive.tick() => channel::send(control, &FromSend::Alive)?,
+            _ = alive.tick() => FromSend::Alive,
+        };
+        match channel::send(control, &answer) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            sent => sent?,
         }
     }
+}
+
+/// Whether the other side closed the socket, by its end or in order.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn reload(settings: Settings, changes: &watch::Sender<Settings>) {
