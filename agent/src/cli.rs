@@ -275,6 +275,9 @@ Exit codes: 0 nothing waits any more, 1 something still waits.")]
         /// Give up after this many seconds
         #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, default_value = "60")]
         duration: Duration,
+        /// Where the daemon's status socket lies, if one runs
+        #[arg(long, value_name = "DIR", default_value = crate::run::RUNTIME_DIR)]
+        runtime_dir: PathBuf,
     },
 }
 
@@ -455,7 +458,7 @@ mod tests {
         let spool = parse("cprvagt spool flush --for 2 --dir ./copy").unwrap();
         let Command::Spool(spool) = spool.command else { panic!("not spool") };
         assert_eq!(spool.dir, Some("./copy".into()));
-        assert!(matches!(spool.command, SpoolCommand::Flush { duration } if duration.as_secs() == 2));
+        assert!(matches!(spool.command, SpoolCommand::Flush { duration, .. } if duration.as_secs() == 2));
     }
 
     #[test]

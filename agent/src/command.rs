@@ -38,7 +38,7 @@ pub fn obey(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Enrol(options) => {
             let (config, _) = config::Config::find(cli.config.as_deref())?;
-            enrol::run(options, config.collector.enrolment, &mut io::stdout())?;
+            enrol::run(options, &config, &mut io::stdout())?;
             Ok(Exit::Success)
         }
         Command::Spool(options) => {

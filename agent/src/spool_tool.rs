@@ -74,9 +74,9 @@ pub fn run(options: &Spool, mut config: Config, out: &mut impl Write) -> Result<
         SpoolCommand::List { json } => tell_list(&dir, *json, out),
         SpoolCommand::Fsck { repair, json } => tell_damage(&dir, *repair, *json, out),
         SpoolCommand::Export { file } => write_all(&dir, file, out),
-        SpoolCommand::Flush { duration } => {
+        SpoolCommand::Flush { duration, runtime_dir } => {
             let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
-            let flushed = send::flush(&Settings::of(&config, host), *duration)?;
+            let flushed = send::flush(&Settings::of(&config, host), runtime_dir, *duration)?;
             match (flushed.left, flushed.error) {
                 (0, _) => writeln!(out, "nothing waits")?,
                 (left, None) => writeln!(out, "{left} reports still wait")?,

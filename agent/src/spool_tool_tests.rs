@@ -35,8 +35,8 @@ fn done(root: &Path, command: SpoolCommand) -> Result<(Exit, String), SpoolToolE
     Ok((exit, String::from_utf8(out).unwrap()))
 }
 
-const fn flush(milliseconds: u64) -> SpoolCommand {
-    SpoolCommand::Flush { duration: Duration::from_millis(milliseconds) }
+fn flush(milliseconds: u64) -> SpoolCommand {
+    SpoolCommand::Flush { duration: Duration::from_millis(milliseconds), runtime_dir: "/no/daemon".into() }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod fuzz;
 mod later;
 mod refusal;
 mod setup;
@@ -38,7 +39,7 @@ enum Command {
     Tidy,
     /// The tests and every gate, as the build server runs them. Needs root.
     Ci,
-    /// Measures what the agent costs: `bench probe [--check]`. Needs root.
+    /// Measures: `bench probe [--check]`, what the agent costs a program; `bench spool [--check]`, leaks per second.
     Bench(bench::Arguments),
     /// Tests in virtual machines.
     #[command(hide = true)]
@@ -46,9 +47,8 @@ enum Command {
     /// Debian packages.
     #[command(hide = true)]
     Deb(later::Arguments),
-    /// Fuzzing.
-    #[command(hide = true)]
-    Fuzz(later::Arguments),
+    /// Drives the parsers with libFuzzer: `fuzz [NAME] [--for SECONDS]`. Needs a C++ compiler.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -60,7 +60,8 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Ci => ci::run(),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Vm(_) | Command::Deb(_) | Command::Fuzz(_) => later::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Vm(_) | Command::Deb(_) => later::run(),
     };
     refusal::exit_code(result)
 }

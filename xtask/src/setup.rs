@@ -27,6 +27,12 @@ const PROGRAMS: [(&str, &str, &str); 7] = [
     ("node", "nodejs", "leaking program"),
 ];
 
+/// What the tests alone run.
+const TEST_PROGRAMS: [(&str, &str, &str); 2] = [
+    ("chromium", "chromium", "looks at the collector's pages"),
+    ("chromedriver", "chromium-driver", "drives the browser"),
+];
+
 /// Debian's way to build kernel programs: compiler, its sources, and what bpf-linker links against.
 const COMPILER: [&str; 9] = [
     "rustc-web",
@@ -52,7 +58,19 @@ const NIGHTLY_WAY: &str = "rustup toolchain install nightly --component rust-src
 /// # Errors
 /// With exit code 4 when something is missing that cannot be installed.
 pub fn run() -> Result<()> {
-    let mut packages = missing_programs();
+    set_up(&PROGRAMS)
+}
+
+/// Makes sure that everything is there, also what the tests alone need.
+///
+/// # Errors
+/// As [`run`].
+pub fn for_tests() -> Result<()> {
+    set_up(&[&PROGRAMS[..], &TEST_PROGRAMS].concat())
+}
+
+fn set_up(programs: &[(&str, &'static str, &str)]) -> Result<()> {
+    let mut packages = missing(programs);
     let kernel = kernel_way();
     if kernel == Way::None {
         packages.extend(missing_compiler()?);
@@ -103,12 +121,12 @@ fn nightly_with_sources() -> bool {
     })
 }
 
-fn missing_programs() -> Vec<&'static str> {
-    let missing = PROGRAMS.into_iter().filter(|(program, _, _)| live::which(program).is_none());
+fn missing(programs: &[(&str, &'static str, &str)]) -> Vec<&'static str> {
+    let missing = programs.iter().filter(|(program, _, _)| live::which(program).is_none());
     missing
         .map(|(program, package, why)| {
             eprintln!("setup: {program} is missing ({why}): package {package}");
-            package
+            *package
         })
         .collect()
 }

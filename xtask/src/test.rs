@@ -17,7 +17,7 @@ const LIVE: &str = "test --no-fail-fast --package cprvagt-tests -- --show-output
 
 /// Runs all tests.
 pub fn run() -> Result<()> {
-    setup::run()?;
+    setup::for_tests()?;
     let programs = build::programs()?;
     let mut tally = Tally::default();
     for tests in [UNIT, LIVE] {

@@ -156,6 +156,14 @@ async fn a_refusal_is_told_in_the_collectors_words() {
     assert_eq!(error, "the collector refused (409): the token was used already; print another");
 }
 
+/// Enrolment in `dir`, spool beside it.
+fn config_of(dir: &Path) -> Config {
+    let mut config = Config::default();
+    config.collector.enrolment = dir.to_owned();
+    config.spool.dir = dir.with_file_name("spool");
+    config
+}
+
 /// The error of `cprvagt enrol` with these arguments.
 fn failure(url: &str, token: &str, bundle: &Path, dir: &Path) -> EnrolError {
     let options = cli::Enrol {
@@ -164,7 +172,7 @@ fn failure(url: &str, token: &str, bundle: &Path, dir: &Path) -> EnrolError {
         bundle: bundle.to_owned(),
         replace: false,
     };
-    run(&options, dir.to_owned(), &mut vec![]).unwrap_err()
+    run(&options, &config_of(dir), &mut vec![]).unwrap_err()
 }
 
 #[test]
@@ -244,4 +252,17 @@ fn credentials_that_do_not_fit_are_refused() {
     fs::set_permissions(dir.path().join("agent.key"), std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .unwrap();
     assert!(matches!(Credentials::load(dir.path()), Err(EnrolmentError::Secret(_))));
+}
+
+#[test]
+fn a_new_enrolment_does_not_strand_what_waits_for_the_old_collector() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = root.path().join("spool");
+    assert!(refuse_while_reports_wait(&spool).is_ok(), "no spool, nothing waits");
+    let now = jiff::Timestamp::now();
+    let (mut open, _) = cprvagt_spool::Spool::open(&spool, cprvagt_spool::Limits::default(), now).unwrap();
+    open.append(cprvagt_spool::Kind::Report, 3, b"sealed", now).unwrap();
+    open.commit().unwrap();
+    let error = refuse_while_reports_wait(&spool).unwrap_err().to_string();
+    assert!(error.contains("1 reports wait") && error.contains("spool flush"), "{error}");
 }

@@ -18,7 +18,7 @@ mod pinned;
 mod record;
 
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cprvagt_report::{ENROL_PATH, EnrolAnswer, EnrolRequest, Moment, Refusal, Token};
@@ -33,7 +33,7 @@ pub use record::{Controller, Enrolment, EnrolmentError, EnrolmentSchema};
 
 use crate::bundle::{Bundle, BundleError};
 use crate::cli::{self, Exit, Exits};
-use crate::config::{BadUrl, CollectorUrl};
+use crate::config::{BadUrl, CollectorUrl, Config};
 use crate::host::this_host;
 use crate::scrub::Scrubber;
 use crate::send::{Answer, Connection, ConnectionError};
@@ -60,6 +60,21 @@ pub enum EnrolError {
     /// The host is enrolled.
     #[error("{}: this host is enrolled already; --replace makes a new enrolment in its place", .0.display())]
     Enrolled(PathBuf),
+    /// Reports wait for the collector of the present enrolment.
+    #[error(
+        "{}: {waiting} reports wait, sealed to the collector of the present enrolment; deliver them with \
+         `cprvagt spool flush`, or keep them with `cprvagt spool export FILE` and move the folder away",
+        spool.display()
+    )]
+    Waiting {
+        /// The spool.
+        spool: PathBuf,
+        /// How many.
+        waiting: u64,
+    },
+    /// The spool cannot be looked at.
+    #[error("spool: {0}")]
+    Spool(#[from] cprvagt_spool::SpoolError),
     /// The authority is another.
     #[error(
         "{0} is not the collector that the token names, or somebody stands in between. Ask for a new token, \
@@ -115,35 +130,55 @@ pub enum EnrolError {
 impl Exits for EnrolError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Url(_) | Self::Token(_) | Self::Bundle(_) | Self::Enrolled(_) => Exit::Config,
+            Self::Url(_) | Self::Token(_) | Self::Bundle(_) | Self::Enrolled(_) | Self::Waiting { .. } => {
+                Exit::Config
+            }
             Self::Unwritable { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => Exit::Unable,
             _ => Exit::Failure,
         }
     }
 }
 
-/// Enrols this host; its keys and certificate end up in the folder `dir`.
+/// Enrols this host; its keys and certificate end up in the folder that `config` names.
 ///
 /// # Errors
 /// What kept it from it; the folder is then as it was.
-pub fn run(options: &cli::Enrol, dir: PathBuf, out: &mut impl Write) -> Result<(), EnrolError> {
+pub fn run(options: &cli::Enrol, config: &Config, out: &mut impl Write) -> Result<(), EnrolError> {
+    let dir = config.collector.enrolment.clone();
     let url: CollectorUrl = options.url.parse()?;
     let token: Token = token(&options.token, &mut io::stdin())?.trim().parse()?;
     let bundle = Bundle::read(&options.bundle)?;
     if folder::is_enrolled(&dir) && !options.replace {
         return Err(EnrolError::Enrolled(dir));
     }
+    if folder::is_enrolled(&dir) {
+        refuse_while_reports_wait(&config.spool.dir)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let enrolled = runtime.block_on(ask(&url, &token))?;
     let enrolment = enrolled.keep(url, bundle, &dir)?;
     writeln!(
         out,
-        "enrolled at {} as agent {}, for {}\n{}: certificate and keys",
+        "enrolled at {} as agent {}, for {}\n{}: certificate and keys\n\
+         A daemon that runs takes a new enrolment up when it is restarted.",
         enrolment.url,
         enrolment.agent,
         enrolment.controller.name,
         dir.display()
     )?;
+    Ok(())
+}
+
+/// Reports that wait are sealed to the collector of the enrolment that would be replaced; another one cannot read
+/// them.
+fn refuse_while_reports_wait(spool: &Path) -> Result<(), EnrolError> {
+    if !spool.exists() {
+        return Ok(());
+    }
+    let waiting: u64 = cprvagt_spool::list(spool)?.iter().map(|segment| segment.records).sum();
+    if waiting > 0 {
+        return Err(EnrolError::Waiting { spool: spool.to_owned(), waiting });
+    }
     Ok(())
 }
 

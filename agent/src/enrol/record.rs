@@ -63,6 +63,9 @@ pub enum EnrolmentError {
         /// What the system says.
         cause: io::Error,
     },
+    /// It is another collector's than that of the daemon that runs.
+    #[error("enrolment: {}: the host was enrolled at another collector; restart cprvagt run to take that up", .0.display())]
+    Anew(PathBuf),
     /// A file that only its owner may read.
     #[error("enrolment: {0}")]
     Secret(#[from] crate::secret_file::SecretFileError),

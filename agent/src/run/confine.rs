@@ -21,6 +21,8 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
+use crate::privacy;
+
 /// What capture keeps: loading and attaching kernel programs, and reading what other processes run.
 const CAPTURE_KEEPS: [Capability; 7] = [
     Capability::CAP_BPF,
@@ -74,6 +76,7 @@ pub fn capture(runtime_dir: &Path) -> Result<(), ConfineError> {
 pub fn inspect() -> Result<(), ConfineError> {
     drop_bounding(&CapsHashSet::new())?;
     become_nobody()?;
+    privacy::forbid_dumps().map_err(|error| ConfineError::Privileges(error.to_string()))?;
     keep_capabilities(&CapsHashSet::new())?;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -108,6 +111,7 @@ pub fn send(reach: &Reach) -> Result<(), ConfineError> {
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(all)?
         .handle_access(AccessNet::from_all(LANDLOCK))?
+        .scope(Scope::from_all(LANDLOCK))?
         .create()?
         .add_rules(path_beneath_rules(&reach.written, all))?
         .add_rules(path_beneath_rules(RESOLVER_FILES, read))?

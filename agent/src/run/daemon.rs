@@ -15,7 +15,7 @@ use sd_notify::NotifyState;
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout_at};
 use zerocopy::IntoBytes as _;
 
 use super::parts::{Heard, Part};
@@ -27,8 +27,8 @@ use crate::capture::{Capture, CaptureOptions};
 use crate::channel::send_descriptors;
 use crate::send::protocol::{FromSend, SendStatus, ToSend};
 
-/// How often newly mapped files are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often newly mapped files are looked at when nothing says that there are any.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often counters, addresses and the other processes' health are looked at.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
 /// How long a process may be silent before the service manager is no longer told that all is well.
@@ -220,6 +220,12 @@ impl Daemon {
             notify(&[NotifyState::Reloading, begun]);
         }
         match self.plan.reloaded() {
+            Ok(plan) if !self.plan.reaches_as(&plan) => {
+                tracing::error!(
+                    "the configuration stays as it was: [collector] url has another port, which the send process has \
+                     given up reaching; restart to change it"
+                );
+            }
             Ok(plan) => self.adopt(plan)?,
             Err(error) => tracing::error!("the configuration stays as it was: {error}"),
         }
@@ -247,8 +253,9 @@ impl Daemon {
         let counters = self.capture.counters()?.to_vec();
         let flows = table(&self.capture.flows()?);
         self.inspect.tell(&ToInspect::Finish { counters, flows })?;
+        let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
         while !self.done {
-            let event = timeout(ANSWER_LIMIT, self.events.recv()).await;
+            let event = timeout_at(deadline, self.events.recv()).await;
             self.hear(event.map_err(|_| RunError::Silent("inspect"))?)?;
         }
         self.inspect.end()?;
@@ -274,8 +281,9 @@ fn introduce(inspect: &Part, send: &Part) -> io::Result<UnixStream> {
 
 /// Waits until the part says that it is ready.
 async fn await_ready(events: &mut UnboundedReceiver<Event>, part: &'static str) -> Result<(), RunError> {
+    let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
     loop {
-        let event = timeout(ANSWER_LIMIT, events.recv()).await.map_err(|_| RunError::Silent(part))?;
+        let event = timeout_at(deadline, events.recv()).await.map_err(|_| RunError::Silent(part))?;
         match event {
             Some(Event::Inspect(Heard::Message(FromInspect::Ready))) if part == "inspect" => return Ok(()),
             Some(Event::Send(Heard::Message(FromSend::Ready { .. }))) if part == "send" => return Ok(()),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | capture | capabilities, the taps | network, a parser of traffic |
 //! | inspect | the ring, the pseudonym key | files, sockets, capabilities, a user |
-//! | send | the spool, the network | capabilities, plaintext, the pseudonym key |
+//! | send | the spool, the network | capabilities, plaintext |
 //!
 //! Capture starts the other two. Records stay in the ring, which inspect reads itself; sealed reports go from
 //! inspect to send; everything else are small messages with capture.
@@ -24,6 +24,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use nix::sys::signal::{SigSet, Signal};
 pub use status::{RUNTIME_DIR, StatusError, ask, lines};
 
 use crate::capture::CaptureError;
@@ -106,6 +107,10 @@ pub fn run(config: Option<&Path>, options: &cli::Run, verbose: u8) -> Result<(),
 /// What kept it from going on.
 pub fn part(part: cli::Part) -> Result<(), RunError> {
     privacy::forbid_dumps().map_err(RunError::Dumps)?;
+    // Signals are for capture, which ends the others in order; a service manager may send them to all three.
+    SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+        .thread_block()
+        .map_err(io::Error::from)?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     match part {
         cli::Part::Inspect => inspecting::run(control),

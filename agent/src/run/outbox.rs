@@ -136,7 +136,9 @@ impl Outbox {
         // Not `set_nonblocking`: that is an `ioctl`, which this process has given up.
         fcntl(&self.stream, FcntlArg::F_SETFL(OFlag::empty()))?;
         self.stream.set_write_timeout(Some(limit))?;
-        self.write()
+        self.write()?;
+        // A write that timed out looks like a socket that is full.
+        if self.queue.is_empty() { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
 
     fn close_report(&mut self) {

@@ -128,6 +128,20 @@ fn a_reader_that_waits_holds_nothing_up_and_loses_nothing() {
     );
 }
 
+/// The end must not look well when something was left behind.
+#[test]
+fn an_end_that_a_reader_holds_up_is_an_error() {
+    let mut world = World::new();
+    while world.outbox.waits_for().is_none() {
+        for _ in 0..REPORT_ENTRIES_MAX {
+            world.outbox.leak(leak(), world.now);
+        }
+        world.turn(Duration::ZERO);
+    }
+    let error = world.outbox.finish(Duration::from_millis(50)).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
 #[test]
 fn a_reader_that_is_gone_is_an_error() {
     let mut world = World::new();

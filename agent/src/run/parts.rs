@@ -20,6 +20,9 @@ use crate::channel::{receive, send};
 /// How long a child may take to end by itself.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a child may leave its messages unread.
+const TELL_LIMIT: Duration = Duration::from_secs(10);
+
 /// A running child.
 pub struct Part {
     name: &'static str,
@@ -43,6 +46,7 @@ impl Part {
     /// The system refuses.
     pub fn start(name: &'static str, verbose: u8, speaks: bool) -> io::Result<Self> {
         let (control, theirs) = UnixStream::pair()?;
+        control.set_write_timeout(Some(TELL_LIMIT))?;
         let mut command = Command::new("/proc/self/exe");
         command.args(["part", name]).args((0..verbose).map(|_| "-v")).process_group(0);
         command.stdin(OwnedFd::from(theirs));

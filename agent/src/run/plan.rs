@@ -96,14 +96,15 @@ impl Plan {
             (self.config.capture != next.config.capture, "[capture]"),
             (self.config.spool.dir != next.config.spool.dir, "[spool] dir"),
             (*self.key.to_bytes() != *next.key.to_bytes(), "[pseudonym] key_file"),
-            (self.port() != next.port(), "[collector] url: another port"),
             (self.config.collector.enrolment != next.config.collector.enrolment, "[collector] enrolment"),
         ];
         differs.into_iter().filter(|(differs, _)| *differs).map(|(_, what)| what).collect()
     }
 
-    fn port(&self) -> u16 {
-        self.config.collector.url.as_ref().unwrap_or(&self.enrolment.url).port()
+    /// Whether `next` sends reports to a port that the send process may still reach.
+    pub fn reaches_as(&self, next: &Self) -> bool {
+        let port = |plan: &Self| plan.config.collector.url.as_ref().unwrap_or(&plan.enrolment.url).port();
+        port(self) == port(next)
     }
 
     /// What the send process works with.

@@ -24,12 +24,12 @@ pub struct Backoff {
 impl Backoff {
     /// The wait after one more failure; `asked` is what the collector asks for, `share`, from 0 to 1, is random.
     ///
-    /// What was asked for is kept and stretched by up to a tenth; without it, anything up to the ceiling.
+    /// What was asked for is the least; on top comes anything up to the ceiling, so that not all come back at once.
     pub fn after_failure(&mut self, asked: Option<Duration>, share: f64) -> Duration {
         let ceiling = ceiling(self.failures);
         self.failures = self.failures.saturating_add(1);
         match asked {
-            Some(asked) => asked.min(ASKED_MAX).mul_f64(1.0 + share / 10.0).max(WAIT_MIN),
+            Some(asked) => asked.min(ASKED_MAX) + ceiling.mul_f64(share).max(WAIT_MIN),
             None => ceiling.mul_f64(share).max(WAIT_MIN),
         }
     }
@@ -80,8 +80,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_collector_asks_for_is_kept_and_capped() {
-        let cases = [(0, 0.5, 100), (1, 0.0, 1000), (1, 1.0, 1100), (10_000, 0.0, 3_600_000)];
+    fn what_the_collector_asks_for_is_the_least_and_capped() {
+        let cases = [(0, 0.5, 500), (1, 0.0, 1100), (1, 1.0, 2000), (10_000, 0.0, 3_600_100)];
         for (asked, share, expected) in cases {
             let wait = Backoff::default().after_failure(Some(Duration::from_secs(asked)), share);
             assert_eq!(wait.as_millis(), expected, "{asked} {share}");

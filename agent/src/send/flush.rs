@@ -46,11 +46,12 @@ pub struct Flushed {
     pub error: Option<String>,
 }
 
-/// Delivers everything, or waits for the daemon to do it, for at most `period`.
+/// Delivers everything, or waits for the daemon, whose status socket is in `runtime_dir`, to do it; for at most
+/// `period`.
 ///
 /// # Errors
 /// The spool or the enrolment cannot be used.
-pub fn flush(settings: &Settings, period: Duration) -> Result<Flushed, FlushError> {
+pub fn flush(settings: &Settings, runtime_dir: &Path, period: Duration) -> Result<Flushed, FlushError> {
     if !settings.spool_dir.exists() {
         return Ok(Flushed { left: 0, error: None });
     }
@@ -58,7 +59,7 @@ pub fn flush(settings: &Settings, period: Duration) -> Result<Flushed, FlushErro
     let flushed = runtime.block_on(async {
         let end = Instant::now() + period;
         match Shared::open(settings) {
-            Err(SpoolError::Busy) => watch(&settings.spool_dir, end).await,
+            Err(SpoolError::Busy) => watch(&settings.spool_dir, runtime_dir, end).await,
             opened => deliver(opened?, settings, end).await,
         }
     });
@@ -67,14 +68,19 @@ pub fn flush(settings: &Settings, period: Duration) -> Result<Flushed, FlushErro
     flushed
 }
 
-async fn watch(dir: &Path, end: Instant) -> Result<Flushed, FlushError> {
+async fn watch(dir: &Path, runtime_dir: &Path, end: Instant) -> Result<Flushed, FlushError> {
     loop {
-        let left = waiting(dir)?;
+        let left = told(runtime_dir).map_or_else(|| waiting(dir), Ok)?;
         if left == 0 || Instant::now() >= end {
             return Ok(Flushed { left, error: None });
         }
         sleep(LOOK_EVERY.min(end.saturating_duration_since(Instant::now()))).await;
     }
+}
+
+/// What the daemon says. The files know less: what is acknowledged is noted there once a minute.
+fn told(runtime_dir: &Path) -> Option<u64> {
+    crate::run::ask(runtime_dir).ok()??.pointer("/send/spool/records")?.as_u64()
 }
 
 /// Reports that wait in a spool that somebody else has.

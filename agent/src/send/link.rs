@@ -1,6 +1,7 @@
 //! The way to the collector: the enrolment's files as they are now, and a connection made with them.
 //!
-//! *Invariants*: when the files change, the next request goes over a new connection.
+//! *Invariants*: when the files change, the next request goes over a new connection. An enrolment at another
+//! collector waits for a restart: until then reports are sealed to the earlier one.
 
 use std::path::PathBuf;
 
@@ -49,6 +50,9 @@ impl Link {
             return Ok(false);
         }
         let enrolled = match Enrolment::read(&self.dir)? {
+            Some(enrolment) if self.sealing_key().is_some_and(|key| *key != enrolment.sealing_key) => {
+                return Err(EnrolmentError::Anew(self.dir.clone()));
+            }
             Some(enrolment) => Some(Enrolled { enrolment, credentials: Credentials::load(&self.dir)? }),
             None => None,
         };

@@ -136,8 +136,22 @@ fn serve<E: fmt::Display>(
     });
     // A look-up of a name that hangs must not hold up the end.
     runtime.shutdown_background();
-    let closed = shared.spool.into_inner().close();
-    ended.and(closed.map_err(SendError::from))
+    let spool = shared.spool.into_inner();
+    match &ended {
+        Ok(End::Told) => spool.close()?,
+        // Without the mark of a clean end: what the others had not handed over is lost, and the next start says so.
+        Ok(End::Abandoned) | Err(_) => spool.abandon()?,
+    }
+    ended.map(drop)
+}
+
+/// How the work ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// The main process said so, and everything that `inspect` said was taken.
+    Told,
+    /// The main process is gone, or `inspect` did not come to its end.
+    Abandoned,
 }
 
 /// Everything that goes on at once.
@@ -148,7 +162,7 @@ async fn work<F: Files>(
     mut deliverer: Deliverer,
     settings: &Settings,
     shared: &Shared<F>,
-) -> Result<(), SendError> {
+) -> Result<End, SendError> {
     // Taking a signal over is what keeps it from ending the process.
     let _held = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let (changes, changed) = watch::channel(settings.clone());
@@ -160,15 +174,15 @@ async fn work<F: Files>(
     let ended = tokio::select! {
         ended = obey(control, &mut messages, &changes, shared) => ended,
         broken = take => broken,
-        () = keep_alive(shared) => Ok(()),
-        () = deliver(&mut deliverer, changed, shared) => Ok(()),
+        () = keep_alive(shared) => Ok(End::Abandoned),
+        () = deliver(&mut deliverer, changed, shared) => Ok(End::Abandoned),
     };
     // What `inspect` said last is taken whatever happened; a stream that broke says so again.
     match timeout(DRAIN_MAX, intake.run(shared)).await {
-        Ok(drained) => ended.and(drained.map_err(SendError::from)),
+        Ok(drained) => drained.map_err(SendError::from).and(ended),
         Err(_) => {
             tracing::error!("the last reports could not be taken in {} seconds", DRAIN_MAX.as_secs());
-            ended
+            ended.map(|_| End::Abandoned)
         }
     }
 }
@@ -179,13 +193,14 @@ async fn obey<F: Files>(
     messages: &mut mpsc::Receiver<ToSend>,
     changes: &watch::Sender<Settings>,
     shared: &Shared<F>,
-) -> Result<(), SendError> {
+) -> Result<End, SendError> {
     let mut alive = interval(ALIVE_EVERY);
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let answer = tokio::select! {
             message = messages.recv() => match message {
-                None | Some(ToSend::Stop) => return Ok(()),
+                None => return Ok(End::Abandoned),
+                Some(ToSend::Stop) => return Ok(End::Told),
                 Some(ToSend::Status) => FromSend::Status(shared.status().into()),
                 Some(ToSend::Start(settings) | ToSend::Reload(settings)) => {
                     reload(settings, changes);
@@ -195,7 +210,7 @@ async fn obey<F: Files>(
             _ = alive.tick() => FromSend::Alive,
         };
         match channel::send(control, &answer) {
-            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if is_gone(&error) => return Ok(End::Abandoned),
             sent => sent?,
         }
     }

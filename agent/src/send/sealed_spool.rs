@@ -66,7 +66,14 @@ impl<F: Files> SealedSpool<F> {
     /// No room, or the system refuses. Nothing is forgotten; it can be done again.
     pub fn commit(&mut self) -> Result<(), SpoolError> {
         let now = Timestamp::now();
-        self.append_gaps(now)?;
+        match self.append_gaps(now) {
+            // What waits goes first, and makes room.
+            Err(SpoolError::Backlog) => {
+                self.spool.commit()?;
+                self.append_gaps(now)?;
+            }
+            told => told?,
+        }
         self.spool.commit()?;
         let notices = self.spool.enforce(now)?;
         if notices.is_empty() {
@@ -117,13 +124,22 @@ impl<F: Files> SealedSpool<F> {
         self.spool.stats()
     }
 
-    /// Marks the spool as closed in order.
+    /// Marks the spool as closed in order, unless it has a gap to tell that could not be sealed: then the next
+    /// start is to notice again.
     ///
     /// # Errors
     /// What was taken last could not be made durable, or the mark not be set.
     pub fn close(mut self) -> Result<(), SpoolError> {
         self.commit()?;
-        self.spool.close(Timestamp::now())
+        if self.untold.is_empty() { self.spool.close(Timestamp::now()) } else { Ok(()) }
+    }
+
+    /// Lets go of the spool without a mark: the next start finds an unclean end, and tells it.
+    ///
+    /// # Errors
+    /// What was taken last could not be made durable.
+    pub fn abandon(mut self) -> Result<(), SpoolError> {
+        self.commit()
     }
 
     fn note(&mut self, notices: Vec<Notice>, now: Timestamp) {

@@ -29,7 +29,8 @@ pub use leak::{
 pub use ledger::{Endpoint, Gap, LEDGER_SCHEMA, Ledger, LedgerSchema, Unread};
 pub use moment::Moment;
 pub use report::{
-    BadReport, Entry, GapRecord, PLAIN_BYTES_MAX, REPORT_ENTRIES_MAX, Report, ReportSchema, SEALED_BYTES_MAX,
+    BadReport, Entry, GapRecord, LEDGER_LINES_MAX, PLAIN_BYTES_MAX, REPORT_ENTRIES_MAX, Report, ReportSchema,
+    SEALED_BYTES_MAX,
 };
 pub use seal::SealedNumber;
 pub use token::{BadToken, Token};

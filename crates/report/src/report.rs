@@ -1,8 +1,9 @@
 //! `cprvagt.report/1`: what leaves a host at once, and its sealed form.
 //!
 //! *Invariants*: the sealed form is the only one that reaches a disk or the network.
-//! *Limits*: [`REPORT_ENTRIES_MAX`] entries; [`SEALED_BYTES_MAX`] bytes sealed and [`PLAIN_BYTES_MAX`] bytes
-//! opened, so that no small report can unfold into a large one.
+//! *Limits*: [`REPORT_ENTRIES_MAX`] entries, with [`LEDGER_LINES_MAX`] lines and gaps in each account;
+//! [`SEALED_BYTES_MAX`] bytes sealed and [`PLAIN_BYTES_MAX`] bytes opened, so that no small report can unfold into a
+//! large one.
 //! *Units*: bytes.
 
 use std::io::Read as _;
@@ -16,8 +17,10 @@ use crate::{Gap, Host, Leak, Ledger, Moment};
 pub const REPORT_ENTRIES_MAX: usize = 200;
 /// Largest sealed report.
 pub const SEALED_BYTES_MAX: usize = 1 << 20;
-/// Largest report once opened.
-pub const PLAIN_BYTES_MAX: usize = 4 << 20;
+/// Largest report once opened: 200 leaks whose names all have their full length take half of it.
+pub const PLAIN_BYTES_MAX: usize = 1 << 20;
+/// Most lines of lost bytes, lines of blind bytes, and gaps of one account; an agent tells fewer.
+pub const LEDGER_LINES_MAX: usize = 1024;
 /// Version of the sealed form, its first byte.
 const SEALED_VERSION: u8 = 1;
 /// The fastest level: reports are small and made beside the host's own work.
@@ -57,6 +60,15 @@ pub enum Entry {
     Ledger(Box<Ledger>),
 }
 
+impl Entry {
+    fn is_too_long(&self) -> bool {
+        let Self::Ledger(ledger) = self else { return false };
+        [ledger.lost.len(), ledger.blind.len(), ledger.gaps.len()]
+            .iter()
+            .any(|count| *count > LEDGER_LINES_MAX)
+    }
+}
+
 /// A gap, with what is known to be missing. Its number is that of the report it stands in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GapRecord {
@@ -70,7 +82,7 @@ pub struct GapRecord {
 /// Why a sealed report cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BadReport {
-    /// Longer than [`SEALED_BYTES_MAX`], or [`PLAIN_BYTES_MAX`] once opened.
+    /// Longer than [`SEALED_BYTES_MAX`], or [`PLAIN_BYTES_MAX`] once opened, or an account of too many lines.
     #[error("the report is larger than allowed")]
     TooLarge,
     /// Made by a version that this one does not know.
@@ -127,10 +139,13 @@ impl Report {
             return Err(BadReport::TooLarge);
         }
         let report: Self = serde_json::from_slice(&json).map_err(|_| BadReport::Malformed)?;
-        match report.entries.len() {
-            fits if fits <= REPORT_ENTRIES_MAX => Ok(report),
-            count => Err(BadReport::TooManyEntries(count)),
+        if report.entries.len() > REPORT_ENTRIES_MAX {
+            return Err(BadReport::TooManyEntries(report.entries.len()));
         }
+        if report.entries.iter().any(Entry::is_too_long) {
+            return Err(BadReport::TooLarge);
+        }
+        Ok(report)
     }
 
     /// How many leaks it tells.

@@ -70,6 +70,18 @@ fn a_small_report_does_not_unfold_into_a_large_one() {
 }
 
 #[test]
+fn an_account_of_very_many_lines_is_refused() {
+    let now = Moment::now();
+    let gap = Gap { from: now, to: now, reason: Label::new("ring-full"), bytes_min: 0 };
+    for (gaps, fits) in [(LEDGER_LINES_MAX, true), (LEDGER_LINES_MAX + 1, false)] {
+        let ledger = Ledger { gaps: vec![gap.clone(); gaps], ..Ledger::opened(now) };
+        let report = Report { entries: vec![Entry::Ledger(Box::new(ledger))], ..report(0) };
+        let packed = pack(&serde_json::to_vec(&report).unwrap());
+        assert_eq!(Report::unpack(&packed).is_ok(), fits, "{gaps}");
+    }
+}
+
+#[test]
 fn errors_tell_nothing_of_the_content() {
     let number = ["251248", "9996"].concat();
     let error = Report::unpack(&pack(format!("{{\"schema\":\"{number}\"}}").as_bytes())).unwrap_err();
