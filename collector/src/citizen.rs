@@ -16,12 +16,16 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::keys::Mark;
+
 /// Name of the key's file in the data folder.
 pub const CITIZEN_KEY_FILE: &str = "citizen.key";
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
 /// Keeps these hashes apart from any other use of the key.
 const CONTEXT: &[u8] = b"cprvagt/citizen/1\0";
+/// As [`CONTEXT`], for the key's own mark.
+const MARK_CONTEXT: &[u8] = b"cprvagt/citizen-mark/1\0";
 
 /// One citizen under this collector's key and one controller's: 16 bytes of a keyed hash.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -94,6 +98,16 @@ impl CitizenKey {
         mac.update(pseudonym.as_bytes());
         let hash = mac.finalize().into_bytes();
         Citizen(*hash.first_chunk().expect("the hash has 32 bytes"))
+    }
+
+    /// What tells this key from others.
+    ///
+    /// # Panics
+    /// Never: a key of any length is taken.
+    pub fn mark(&self) -> Mark {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("any length of key is taken");
+        mac.update(MARK_CONTEXT);
+        *mac.finalize().into_bytes().first_chunk().expect("the hash has 32 bytes")
     }
 
     fn read(file: File, path: &Path) -> Result<Self, CitizenKeyError> {

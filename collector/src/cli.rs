@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use cprvagt_report::AgentId;
 
 /// Longest life of a token.
 const TOKEN_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -37,6 +38,7 @@ Examples:
   cprvagt-collector token --for 2h            a token for one new agent
   cprvagt-collector account add anna          an account for the web pages
   cprvagt-collector incidents                 what leaked, to whom, how many citizens
+  cprvagt-collector outlets                   is everything told that should be?
 
 Exit codes: 2 configuration or usage, 4 missing privilege, 5 already running, 70 a failure.";
 
@@ -83,11 +85,26 @@ Examples:
   cprvagt-collector incidents --json | jq .citizens
 
 Works beside a running collector. With --json: one cprvagt.incident/1 object a line, then one
-cprvagt.totals/1 object.")]
+cprvagt.totals/1 object. With --site the sums are those of that site, and the object names it. --limit
+shortens the list, not the sums.")]
     Incidents(Incidents),
-    /// List the enrolled agents and when each was last heard
-    #[command(after_help = "Example:\n  cprvagt-collector agents")]
-    Agents,
+    /// List the enrolled agents and when each was last heard, or revoke one
+    #[command(after_help = "\
+Examples:
+  cprvagt-collector agents
+  cprvagt-collector agents revoke 0193b8a1-7c5e-7d10-8f2a-3b1c5d7e9f01
+
+\"dropped\" counts what is no longer kept of an agent because it sent too much of it: reports that cannot
+be read, and ledgers.")]
+    Agents(Agents),
+    /// List the outlets: how far each is, why it waits, and what was held back from it
+    #[command(after_help = "\
+Example:
+  cprvagt-collector outlets
+
+An event is held back when it could hold a readable number, or when its row cannot be read. It stays in
+the outbox; once the cause is mended, replay delivers it.")]
+    Outlets,
     /// Accounts for the web pages
     #[command(subcommand)]
     Account(Account),
@@ -127,6 +144,34 @@ pub struct Incidents {
     /// At most this many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
+}
+
+/// Options of `agents`.
+#[derive(Args, Clone, Debug)]
+pub struct Agents {
+    /// What to do; without it agents are listed.
+    #[command(subcommand)]
+    pub what: Option<AgentsCommand>,
+}
+
+/// What to do with agents.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AgentsCommand {
+    /// Refuse an agent from its next request on, for good
+    #[command(after_help = "\
+Example:
+  cprvagt-collector agents revoke 0193b8a1-7c5e-7d10-8f2a-3b1c5d7e9f01
+
+What it reported before stays. Its host can enrol again as a new agent, with a new token.")]
+    Revoke(RevokeAgent),
+}
+
+/// Options of `agents revoke`.
+#[derive(Args, Clone, Debug)]
+pub struct RevokeAgent {
+    /// The agent's id, as listed by `cprvagt-collector agents`
+    #[arg(value_name = "ID", value_parser = agent_id)]
+    pub agent: AgentId,
 }
 
 /// What to do with accounts.
@@ -221,6 +266,10 @@ fn account_name(text: &str) -> Result<String, String> {
     }
 }
 
+fn agent_id(text: &str) -> Result<AgentId, String> {
+    text.parse().map(AgentId).map_err(|_| "an agent's id is a UUID, as in the list".to_owned())
+}
+
 fn replay_from(text: &str) -> Result<ReplayFrom, String> {
     match (text.parse::<i64>(), text.parse()) {
         (Ok(event), _) if event >= 0 => Ok(ReplayFrom::Event(event)),
@@ -286,6 +335,8 @@ mod tests {
             "cprvagt-collector account add anna --role root",
             "cprvagt-collector account add anna --password secret",
             "cprvagt-collector replay --outlet file",
+            "cprvagt-collector agents revoke",
+            "cprvagt-collector agents revoke web1",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -295,7 +346,9 @@ mod tests {
     fn help_has_examples() {
         let commands =
             ["", "serve", "token", "incidents", "agents", "account add", "account password", "account list"];
-        for command in commands.into_iter().chain(["account disable", "check", "replay"]) {
+        for command in
+            commands.into_iter().chain(["account disable", "agents revoke", "check", "outlets", "replay"])
+        {
             let line = format!("cprvagt-collector {command} --help").replace("  ", " ");
             let help = parse(&line).unwrap_err();
             assert_eq!(help.exit_code(), 0, "{line}");

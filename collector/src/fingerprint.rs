@@ -16,8 +16,11 @@ use sha2::{Digest as _, Sha256};
 const CONTEXT: &[u8] = b"cprvagt/incident/1\0";
 /// What stands for a piece that differs from message to message.
 const HOLE: &str = "{}";
-/// The recipient site when neither name nor address is known, and for answers to clients.
+/// The recipient site when neither name nor address is known.
 pub const SITE_UNKNOWN: &str = "unknown";
+/// The recipient site when this host is the server and the message names no host: its clients are the far end. No
+/// name has parentheses.
+pub const SITE_SERVER: &str = "(server)";
 
 /// An incident: 16 bytes, 32 lowercase hex digits as text.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -85,8 +88,10 @@ pub fn site(destination: Option<&Destination>, host: Option<&str>, direction: Op
     if let Some(host) = host {
         return site_of_name(host.trim_end_matches('.').to_ascii_lowercase());
     }
-    let is_client = matches!(direction, None | Some(Direction::Egress));
-    let ip = destination.and_then(|destination| destination.ip).filter(|_| is_client);
+    if matches!(direction, Some(Direction::Request | Direction::Response)) {
+        return SITE_SERVER.to_owned();
+    }
+    let ip = destination.and_then(|destination| destination.ip);
     ip.map_or_else(|| SITE_UNKNOWN.to_owned(), |ip| ip.to_canonical().to_string())
 }
 
@@ -219,7 +224,11 @@ mod tests {
         assert_eq!(named("dk"), "dk");
         assert_eq!(site(Some(&at("192.0.2.1")), None, Some(Direction::Egress)), "192.0.2.1");
         assert_eq!(site(Some(&at("::ffff:192.0.2.1")), None, Some(Direction::Egress)), "192.0.2.1");
-        assert_eq!(site(Some(&at("192.0.2.1")), None, Some(Direction::Response)), SITE_UNKNOWN);
+        for direction in [Direction::Response, Direction::Request] {
+            assert_eq!(site(Some(&at("192.0.2.1")), None, Some(direction)), SITE_SERVER);
+            assert_eq!(site(None, None, Some(direction)), SITE_SERVER);
+            assert_eq!(site(None, Some("www.a.example"), Some(direction)), "a.example");
+        }
         assert_eq!(site(None, None, None), SITE_UNKNOWN);
     }
 

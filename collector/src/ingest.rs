@@ -221,6 +221,9 @@ fn count(taken: &Taken) {
     metrics::counter!("ingest_incidents_total").increment(taken.incidents_created);
     metrics::counter!("ingest_gaps_total").increment(taken.gaps);
     metrics::counter!("ingest_rescrubbed_total").increment(taken.rescrubbed);
+    metrics::counter!("ingest_dropped_total", "what" => "set-aside").increment(taken.set_aside_dropped);
+    metrics::counter!("ingest_dropped_total", "what" => "ledger").increment(taken.ledgers_dropped);
+    metrics::counter!("ingest_traces_folded_total").increment(taken.traces_folded);
 }
 
 fn not_taken(error: &StoreError) -> NotTaken {

@@ -13,6 +13,7 @@ pub mod data_dir;
 pub mod fingerprint;
 pub mod health;
 pub mod ingest;
+pub mod keys;
 pub mod listener;
 pub mod logging;
 pub mod metrics;

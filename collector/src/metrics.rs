@@ -64,7 +64,20 @@ fn describe() {
     describe_counter!("ingest_occurrences_again_total", "Leaks that came again under another number");
     describe_counter!("ingest_incidents_total", "Incidents made");
     describe_counter!("ingest_gaps_total", "Gap records committed");
-    describe_counter!("ingest_rescrubbed_total", "Texts that an agent had not scrubbed: 0 in good order");
+    describe_counter!(
+        "ingest_rescrubbed_total",
+        "Texts that an agent had not scrubbed, and impossible times: 0 in good order"
+    );
+    describe_counter!(
+        "ingest_dropped_total",
+        "Rows that went because an agent has too many, by what they were"
+    );
+    describe_counter!("ingest_traces_folded_total", "Traces not told apart because an incident has too many");
     describe_gauge!("ingest_queue_reports", "Reports being opened, waiting or being committed");
     describe_histogram!("ingest_commit_seconds", Unit::Seconds, "Time that a commit took");
+    describe_counter!("outlet_events_total", "Events delivered, by outlet");
+    describe_counter!("outlet_failures_total", "Attempts that failed, by outlet and reason");
+    describe_counter!("outlet_blocked_total", "Events held back since the start, by outlet");
+    describe_gauge!("outlet_held_back", "Events held back that no replay has delivered, by outlet");
+    describe_gauge!("outlet_failed_attempts", "Attempts that failed in a row, by outlet");
 }

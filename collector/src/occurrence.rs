@@ -6,6 +6,8 @@
 //! *Invariants*: nothing of a [`Report`] gets past this module but what [`Opened`] holds. The agent's
 //! pseudonym ends here.
 
+mod bounds;
+
 use std::cell::Cell;
 use std::net::IpAddr;
 
@@ -22,6 +24,8 @@ use crate::fingerprint::{IncidentId, Subject, add_text, shape, site};
 const TEXT_BYTES_MAX: usize = 256;
 /// Highest process id that Linux gives (`PID_MAX_LIMIT`); a larger one is none.
 const PID_MAX: u32 = 1 << 22;
+/// Stands for the protocols of traces that are not told apart.
+const FOLDED: &str = "several";
 /// Keeps these hashes apart from others.
 const TRACE_CONTEXT: &[u8] = b"cprvagt/trace/1\0";
 
@@ -36,7 +40,8 @@ pub struct Opened {
     pub gaps: Vec<(usize, GapRecord)>,
     /// Its ledgers.
     pub ledgers: Vec<Ledger>,
-    /// How many texts still held a number, or what a terminal would obey: 0 from an agent in order.
+    /// How many texts still held a number, or what a terminal would obey, and times that no calendar has: 0 from an
+    /// agent in order.
     pub rescrubbed: u64,
 }
 
@@ -170,7 +175,7 @@ fn occurrence(agent: AgentId, host: &Host, leak: Leak, key: &CitizenKey, scrubbe
     let trace = trace(agent, host, &leak, scrubber);
     Occurrence {
         leak: leak.id,
-        observed_at: leak.observed_at,
+        observed_at: scrubber.time(leak.observed_at),
         citizen: key.citizen(&leak.pseudonym),
         sealed: leak.sealed.as_ref().and_then(|sealed| unreadable(sealed.as_bytes())),
         pid: leak.process.as_ref().and_then(|process| process.pid).filter(|pid| *pid <= PID_MAX),
@@ -338,6 +343,42 @@ impl Trace {
         ]
     }
 
+    /// What is told where an incident has too many traces: nothing but the host of what an attacker could vary at
+    /// will. Its id does not depend on the host's name, of which the first stays.
+    pub(crate) fn folded(&self, incident: IncidentId) -> ([u8; 16], Self) {
+        let folded = Self {
+            agent: self.agent,
+            host: self.host.clone(),
+            host_id: self.host_id,
+            program: Program::default(),
+            ip: None,
+            port: None,
+            destination: None,
+            recipient: None,
+            via: None,
+            proof: Proof::Unknown,
+            transport: self.transport,
+            encrypted: self.encrypted,
+            tls_version: None,
+            direction: self.direction,
+            outcome: self.outcome,
+            tap: None,
+            protocol: Scrubbed::by(&Rescrub::default(), FOLDED),
+            part: self.part,
+            field: None,
+            path: None,
+            decodings: None,
+            also_breaks: None,
+            also_present: None,
+            class: self.class,
+            checksum: self.checksum,
+            confidence: self.confidence,
+        };
+        let nameless =
+            Self { host: folded.protocol.clone(), host_id: HostId::new([0; 16]), ..folded.clone() };
+        (nameless.id(incident), folded)
+    }
+
     /// The first 16 bytes of SHA-256 over the incident and every text.
     fn id(&self, incident: IncidentId) -> [u8; 16] {
         let mut hash = Sha256::new_with_prefix(TRACE_CONTEXT);
@@ -386,6 +427,7 @@ impl Rescrub {
     }
 
     fn gap(&self, gap: Gap) -> Gap {
+        let gap = self.gap_times(gap);
         Gap { reason: self.label(gap.reason), ..gap }
     }
 
@@ -397,6 +439,7 @@ impl Rescrub {
     }
 
     fn ledger(&self, mut ledger: Ledger) -> Ledger {
+        self.ledger_bounds(&mut ledger);
         for unread in ledger.lost.iter_mut().chain(&mut ledger.blind) {
             unread.reason = self.label(unread.reason.clone());
             unread.process = unread.process.take().map(|process| self.process(process));
@@ -418,7 +461,7 @@ impl Rescrub {
             container: program.container,
             package: program.package,
             package_version: program.package_version,
-            started_at: process.started_at,
+            started_at: process.started_at.map(|time| self.time(time)),
         }
     }
 }

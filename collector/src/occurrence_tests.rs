@@ -162,6 +162,34 @@ fn no_text_gets_past_with_a_number_in_it() {
 }
 
 #[test]
+fn times_and_sizes_are_held_to_what_can_be_shown_and_summed() {
+    let mut leak = leak(1, 1, "a.example");
+    leak.observed_at = Moment(Timestamp::MIN);
+    let gap =
+        Gap { from: Moment(Timestamp::MIN), to: Moment(Timestamp::MAX), reason: label("x"), bytes_min: 0 };
+    let mut ledger = Ledger::opened(Moment(Timestamp::MIN));
+    ledger.until = Moment(Timestamp::MAX);
+    let unread = Unread { reason: label("x"), bytes: u64::MAX, process: None, destination: None };
+    ledger.lost = vec![unread.clone(), unread];
+    ledger.gaps = vec![gap.clone()];
+    let entries = vec![
+        Entry::Leak(Box::new(leak)),
+        Entry::Gap(GapRecord { gap, leaks_lost: 0 }),
+        Entry::Ledger(Box::new(ledger)),
+    ];
+    let opened = opened(report(entries));
+    let (earliest, latest) = (Moment(bounds::EARLIEST), Moment(bounds::LATEST));
+    assert_eq!(latest.0.to_string(), "2200-01-01T00:00:00Z");
+    assert_eq!(opened.occurrences[0].observed_at, earliest);
+    assert_eq!((opened.gaps[0].1.gap.from, opened.gaps[0].1.gap.to), (earliest, latest));
+    let ledger = &opened.ledgers[0];
+    assert_eq!((ledger.since, ledger.until), (earliest, latest));
+    assert_eq!((ledger.gaps[0].from, ledger.gaps[0].to), (earliest, latest));
+    assert!(ledger.lost_bytes() > 1 << 48);
+    assert_eq!(opened.rescrubbed, 7);
+}
+
+#[test]
 fn long_texts_are_cut_after_they_are_scrubbed() {
     let mut it = leak(1, 1, "a.example");
     it.location.path = Some(name(&format!("{}{}", "æ".repeat(125), number())));
@@ -176,7 +204,7 @@ fn an_answer_to_a_client_keeps_no_address() {
     it.destination.as_mut().unwrap().host = None;
     let it = one(it);
     assert_eq!((it.trace.ip, it.trace.port), (None, None));
-    assert_eq!(it.subject.site, crate::fingerprint::SITE_UNKNOWN);
+    assert_eq!(it.subject.site, crate::fingerprint::SITE_SERVER);
 }
 
 #[test]

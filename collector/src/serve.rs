@@ -20,10 +20,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::citizen::{CitizenKey, CitizenKeyError};
+use crate::citizen::{CITIZEN_KEY_FILE, CitizenKey, CitizenKeyError};
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataError, Lock};
 use crate::ingest::{Ingest, IngestLimits};
+use crate::keys::{LostKey, kept, mark};
 use crate::listener::{
     Certificate, CertificateError, Limits, ListenError, Listener, Renewal, Source, authority_in, for_agents,
     for_people,
@@ -67,6 +68,9 @@ pub enum ServeError {
     /// The key that makes citizens of pseudonyms.
     #[error(transparent)]
     CitizenKey(#[from] CitizenKeyError),
+    /// A key that was lost or replaced.
+    #[error(transparent)]
+    LostKey(#[from] LostKey),
     /// A certificate.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -193,7 +197,13 @@ impl Parts {
         store: &Store,
         ingest: &Ingest,
     ) -> Result<SocketAddr, ServeError> {
-        let authority = Arc::new(Authority::load_or_make(data, Timestamp::now())?);
+        let load = || Ok::<_, ServeError>(Authority::load_or_make(data, Timestamp::now())?);
+        let authority = kept(store, data, Authority::FILES, load, Authority::marks).await?;
+        let authority = Arc::new(authority);
+        let load = || sealing_key(data);
+        let sealing_key = kept(store, data, [SEALING_KEY], load, |key| [mark(&key.public().to_bytes())]);
+        let load = || Ok::<_, ServeError>(CitizenKey::of(data.path())?);
+        let citizen_key = kept(store, data, [CITIZEN_KEY_FILE], load, |key| [key.mark()]);
         let source = match &config.agents.certificate {
             Some(files) => Source::FilesWithAuthority(files.clone()),
             None => Source::Authority(authority.clone(), config.agents.names.clone()),
@@ -204,14 +214,14 @@ impl Parts {
             store: store.clone(),
             ingest: ingest.clone(),
             trusted: trusted(config, &authority)?,
-            sealing_key: sealing_key(data)?,
-            citizen_key: CitizenKey::of(data.path())?,
+            sealing_key: sealing_key.await?,
+            citizen_key: citizen_key.await?,
             certificate_days: config.certificate_days,
             authority,
         };
         let (router, keep) = agents::router(settings, self.stopped.clone());
-        let listener =
-            Listener::bind("agents", config.agents.listen, Some(tls), self.bounds.listener).await?;
+        let limits = Limits { answer: agents::ANSWER_TIME, ..self.bounds.listener };
+        let listener = Listener::bind("agents", config.agents.listen, Some(tls), limits).await?;
         self.tasks.spawn(keep);
         self.keep(certificate);
         Ok(self.listen(listener, router))

@@ -11,7 +11,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cprvagt_collector::outlets::{self, FileOutlet, OutletError, OutletSettings, Outlets, WebhookOutlet};
+use cprvagt_collector::outlets::{
+    self, FileOutlet, OutletError, OutletSettings, OutletStatus, Outlets, WebhookOutlet,
+};
 use cprvagt_collector::store::{ReplayFrom, Store};
 use cprvagt_cpr::citizens::Citizens;
 use incidents::{entry, leak, store, take, with};
@@ -21,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 const SECRET: &[u8] = b"correct horse battery staple";
 /// Long enough for any machine; nothing is measured.
@@ -231,6 +234,26 @@ async fn a_replay_has_the_same_ids() {
 }
 
 #[tokio::test]
+async fn a_replay_while_something_is_sent_is_not_undone() {
+    // At the start the replay leads back to where the cursor stands.
+    for (sent, told) in [(0, 1), (2, 3)] {
+        let (finish, finished) = oneshot::channel();
+        let before = (0..sent).map(|_| Answer::Status(200, None));
+        let receiver = Receiver::start(before.chain([Answer::Once(finished)])).await;
+        let scene = Scene::new().await;
+        scene.incidents(told).await;
+        let _outlets = scene.start(&scene.to_webhooks(&[("soc", &receiver)]));
+        until(async || receiver.count() == sent + 1).await;
+        scene.store.rewind("soc", ReplayFrom::Id(1)).await.unwrap();
+        finish.send(()).unwrap();
+        scene.reaches("soc", told.into()).await;
+        let ids = receiver.seen();
+        let ids = deliveries(&ids);
+        assert_eq!(ids[sent + 1..], ids[..=sent], "all was told again");
+    }
+}
+
+#[tokio::test]
 async fn a_crash_before_the_receipt_sends_the_same_delivery_again() {
     let (scene, receiver) = (Scene::new().await, Receiver::start([Answer::Silence]).await);
     scene.incidents(1).await;
@@ -338,12 +361,59 @@ async fn an_event_with_a_number_stays() {
     let outlets = scene.start(&settings);
     scene.reaches("soc", 3).await;
     scene.reaches(outlets::FILE_OUTLET, 3).await;
-    assert!(outlets.status().iter().all(|status| (status.blocked, status.blocked_last) == (1, Some(2))));
+    let held_back = |status: OutletStatus| (status.held_back, status.held_back_last) == (1, Some(2));
+    until(async || outlets.status().into_iter().all(held_back)).await;
+    let held_back = scene.store.held_back(None, 10).await.unwrap();
+    let mut names: Vec<_> = held_back.iter().map(|it| (it.outlet.as_str(), it.id)).collect();
+    names.sort_unstable();
+    assert_eq!(names, [("file", 2), ("soc", 2)]);
+    assert!(held_back.iter().all(|it| it.reason == "the event could hold a readable number"));
     assert_eq!(receiver.count(), 2);
     assert_eq!(lines(&scene.path("events.jsonl")).len(), 2);
     let left = receiver.seen().into_iter().map(|request| request.body.to_vec());
     let left: Vec<u8> = left.chain([fs::read(scene.path("events.jsonl")).unwrap()]).flatten().collect();
     assert!(!String::from_utf8(left).unwrap().contains(&number));
+}
+
+#[tokio::test]
+async fn what_was_held_back_goes_out_by_a_replay_once_it_may() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start([]).await);
+    scene.incidents(3).await;
+    let number = Citizens::new(5).next().unwrap();
+    let number = String::from_utf8(number.digits().to_vec()).unwrap();
+    tamper(&scene, "api.tracker.example", &number).await;
+    let outlets = scene.start(&scene.to_webhooks(&[("soc", &receiver)]));
+    scene.reaches("soc", 3).await;
+    until(async || outlets.status()[0].held_back == 1).await;
+    outlets.stop().await;
+    let outlets = scene.start(&scene.to_webhooks(&[("soc", &receiver)]));
+    until(async || outlets.status()[0].held_back == 1).await;
+    tamper(&scene, &number, "api.tracker.example").await;
+    scene.store.rewind("soc", ReplayFrom::Id(2)).await.unwrap();
+    outlets.waker().wake();
+    until(async || outlets.status()[0].held_back == 0).await;
+    assert_eq!(receiver.count(), 4);
+    assert!(scene.store.held_back(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stops_nobody() {
+    for spoilt in ["", "{", "null", r#"{"change":"created"}"#] {
+        let (scene, receiver) = (Scene::new().await, Receiver::start([]).await);
+        scene.incidents(3).await;
+        let spoil = sqlx::query("UPDATE outbox SET event = ? WHERE id = 2").bind(spoilt);
+        spoil.execute(&mut database(&scene).await).await.unwrap();
+        let mut settings = scene.to_webhooks(&[("soc", &receiver)]);
+        settings.file = Some(FileOutlet { path: scene.path("events.jsonl") });
+        let _outlets = scene.start(&settings);
+        for outlet in ["soc", outlets::FILE_OUTLET] {
+            scene.reaches(outlet, 3).await;
+            let held_back = scene.store.held_back(Some(outlet), 10).await.unwrap();
+            let [event] = &held_back[..] else { panic!("{outlet}: {held_back:?}") };
+            assert_eq!((event.id, event.reason.as_str()), (2, "the event's row cannot be read"));
+        }
+        assert_eq!((receiver.count(), lines(&scene.path("events.jsonl")).len()), (2, 2));
+    }
 }
 
 /// Writes `new` for `old` in the second event of the outbox: what the store's own scrubber would not let pass.
@@ -368,6 +438,11 @@ async fn https_is_trusted_by_the_authorities_named() {
     until(async || outlets.status()[1].failed_attempts > 0).await;
     assert_eq!(outlets.status()[1].last_error.as_deref(), Some("tls"));
     assert_eq!((receiver.count(), stranger.count()), (1, 0));
+    fs::set_permissions(scene.path("ours.pem"), fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = outlets::check(&settings).err();
+    assert!(matches!(refused, Some(OutletError::Writable { mode: 0o666, .. })), "{refused:?}");
+    fs::set_permissions(scene.path("ours.pem"), fs::Permissions::from_mode(0o664)).unwrap();
+    outlets::check(&settings).unwrap();
     fs::write(scene.path("ours.pem"), "").unwrap();
     let refused = outlets::start(&scene.store, &settings).err();
     assert!(matches!(refused, Some(OutletError::NoAuthority { .. })), "{refused:?}");

@@ -15,6 +15,8 @@ mod enrolment;
 mod guard;
 #[path = "serving/limits.rs"]
 mod limits;
+#[path = "serving/lost_keys.rs"]
+mod lost_keys;
 #[path = "serving/rig.rs"]
 mod rig;
 #[path = "serving/sample.rs"]

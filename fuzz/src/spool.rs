@@ -27,7 +27,9 @@ pub fn spool_open(bytes: &[u8]) {
     commit_one_more(&files);
     let again = drain(&mut open(&files).expect("what was settled opens again"));
     let (last, before) = again.split_last().expect("what was committed is there");
-    assert_eq!(before, found);
+    // There may be more: a superseded record is seen again once a damaged successor was given up.
+    let mut rest = before.iter();
+    assert!(found.iter().all(|stored| rest.any(|other| other == stored)), "{found:?} became {before:?}");
     assert_eq!(last.payload, PAYLOAD);
 }
 

@@ -60,7 +60,7 @@ impl Stopped {
                 Argument::Bytes(bytes) => {
                     self.write(room, bytes)?;
                     let address = room;
-                    room += bytes.len() as u64 + 16 & !7;
+                    room += (bytes.len() as u64 + 16) & !7;
                     address
                 }
             };

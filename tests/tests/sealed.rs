@@ -30,7 +30,7 @@ use attacker::{Attacker, Dates};
 const NEEDS: [Need<'static>; 4] = [Need::Root, Need::Agent, Need::Collector, Need::Program(PYTHON)];
 /// Waves of the demo that are sent.
 const WAVES: usize = 2;
-/// What all of [`Dates::ALL`] takes a quarter of an hour for, in this share.
+/// One in so many other dates is tried too; all of them take an hour where tests are not optimised.
 const DATES_SHARE: usize = 400;
 /// Set: every number there can be is tried.
 const ALL: &str = "CPRVAGT_ENUMERATE_ALL";
@@ -154,7 +154,7 @@ fn a_full_copy_of_the_collector_gives_no_number() {
     };
     let started = Instant::now();
     let attacker = Attacker::new(&copy, &ids);
-    assert_eq!(attacker.keys(), 4, "citizens', sealing, authority's and server's");
+    assert_eq!(attacker.keys(), 3, "the citizens', the sealing and the authority's");
     let matched = attacker.enumerate(&dates);
     println!("{} numbers tried in {:?}", dates.numbers(), started.elapsed());
     assert!(matched.is_empty(), "{} citizens are matched with what is in the copy", matched.len());

@@ -40,8 +40,8 @@ const TICK_EVERY: Duration = Duration::from_millis(100);
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How often the account is reported.
 const LEDGER_EVERY: Duration = Duration::from_secs(60);
-/// Records taken before anything else gets a turn.
-const RECORDS_PER_TURN: usize = 8192;
+/// Records taken before what was found is handed on: under load a turn must not take longer than a leak may wait.
+const RECORDS_PER_TURN: usize = 256;
 /// How long the send process may take to take the last reports over.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -234,7 +234,9 @@ impl Inspecting {
 
     /// The taps are off: the ring and the flow table tell of the same bytes.
     fn finish(mut self, counters: &[u64], flows: &[u8]) -> Result<(), RunError> {
-        while self.drain()? {}
+        while self.drain()? {
+            self.outbox.turn(Instant::now()).map_err(handing_on)?;
+        }
         self.note_losses(counters);
         let (kernel, now) = (flow_table(flows), Instant::now());
         let Some(pipeline) = self.pipeline.take() else { return Ok(()) };

@@ -26,8 +26,11 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 /// Time for the TLS and HTTP/2 handshakes.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(15);
-/// Time for a request and its answer: the collector commits before it answers.
+/// Time for a request and its answer: the collector commits before it answers. Each [`SLOW_LINK_BYTES`] get a second
+/// more.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// What the slowest link carries in a second.
+const SLOW_LINK_BYTES: u64 = 8 << 10;
 /// How often an idle connection is pinged, so that one that died is noticed, and how long an answer may take.
 const PING: Duration = Duration::from_secs(30);
 
@@ -152,7 +155,8 @@ impl Connection {
         body: Vec<u8>,
     ) -> Result<Answer, ConnectionError> {
         let url = self.url.clone();
-        in_time(&url, "a request", ANSWER_MAX, self.exchange(path, content_type, body)).await?
+        let limit = ANSWER_MAX + Duration::from_secs(body.len() as u64 / SLOW_LINK_BYTES);
+        in_time(&url, "a request", limit, self.exchange(path, content_type, body)).await?
     }
 
     async fn exchange(

@@ -71,6 +71,18 @@ pub enum DeliverError {
     Key(#[from] rcgen::Error),
 }
 
+impl DeliverError {
+    /// Whether fewer reports at once may get through: the delivery is too large, or the link too slow for it.
+    fn is_too_much(&self) -> bool {
+        let too_much = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
+        match self {
+            Self::Refused { status, .. } => too_much.contains(status),
+            Self::Connection(error) => matches!(error, ConnectionError::Late { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// What to do next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
@@ -157,7 +169,7 @@ impl Deliverer {
         }
         let reports = batch.into_iter().map(envelope).collect();
         let answer = self.ask(REPORTS_PATH, DELIVERY_TYPE, Delivery { reports }.encode()).await;
-        if let Err(DeliverError::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, .. }) = &answer {
+        if answer.as_ref().is_err_and(DeliverError::is_too_much) {
             self.reports_max = (sent.len() / 2).max(1);
         }
         let receipts = Receipts::decode(&answer?.body);
@@ -217,7 +229,7 @@ impl Deliverer {
 
     fn went_well<F: Files>(&mut self, shared: &Shared<F>) {
         self.backoff.reset();
-        self.reports_max = DELIVERY_REPORTS_MAX;
+        self.reports_max = (self.reports_max * 2).min(DELIVERY_REPORTS_MAX);
         shared.progress.borrow_mut().last_error = None;
         if self.told.take().is_some() {
             tracing::warn!("reports are delivered again");

@@ -265,6 +265,30 @@ async fn a_delivery_that_is_too_large_for_the_collector_is_halved() {
     assert_eq!(lab.waiting(), 8);
 }
 
+#[tokio::test]
+async fn a_link_that_was_too_slow_gets_more_reports_little_by_little() {
+    let authority = Authority::new();
+    let mut slow = 4;
+    let collector = collector(&authority, move |seen| {
+        slow -= i32::from(slow > 0);
+        match slow {
+            1.. => Reply::refusal(408, None, "too slow"),
+            _ => Reply::receipts(seen, ReceiptOutcome::Stored),
+        }
+    })
+    .await;
+    let mut lab = Lab::new(&authority, &collector.url, VALID);
+    lab.fill(9, 10);
+    while lab.waiting() > 0 {
+        lab.turn().await;
+    }
+    let sizes: Vec<usize> = collector.seen().iter().map(|it| it.positions().len()).collect();
+    assert_eq!(sizes, [9, 4, 2, 1, 2, 4, 2]);
+    let late = ConnectionError::Late { url: collector.url, step: "a request", after: Duration::ZERO };
+    assert!(DeliverError::from(late).is_too_much());
+    assert!(!DeliverError::NoReceipt.is_too_much());
+}
+
 /// What is said of a collector that must not be believed; it must not see a single request.
 async fn check_not_believed(speech: Speech, trusted: &Authority, expected: &str) {
     let collector = Scripted::start(speech, |seen| Reply::receipts(seen, ReceiptOutcome::Stored)).await;

@@ -32,6 +32,11 @@ impl Desk {
     }
 }
 
+/// The agent that `certificate` names.
+pub(crate) fn agent_named(certificate: &CertificateDer<'_>) -> Option<AgentId> {
+    named(certificate).map(|(agent, _)| agent)
+}
+
 /// The agent that `certificate` names, and when it ends, in seconds of Unix time.
 fn named(certificate: &CertificateDer<'_>) -> Option<(AgentId, i64)> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
@@ -51,7 +56,7 @@ mod tests {
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        named(certificate.der()).map(|(agent, _)| agent)
+        agent_named(certificate.der())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! *Invariants*: an agent is who its client certificate says; nothing in a body says who sent it. Revoked
 //! and unknown agents are refused at each request. Every refusal is JSON that says what is wrong and what to do.
 //! *Limits*: [`BODIES_MAX`] deliveries at once, one of each agent; [`JSON_BYTES_MAX`] of any other body;
-//! [`BODY_TIME`] for a body to come in.
+//! [`BODY_TIME`] for a body to come in, and more as it comes, see [`BODY_RATE`].
 
 mod body;
 mod enrol;
@@ -22,7 +22,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::post;
 use cprvagt_report::seal::PrivateKey;
-use cprvagt_report::{ENROL_PATH, RENEW_PATH, REPORTS_PATH};
+use cprvagt_report::{DELIVERY_BYTES_MAX, ENROL_PATH, RENEW_PATH, REPORTS_PATH};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
@@ -33,6 +33,7 @@ use crate::listener::to_pem;
 use crate::stop::Stop;
 use crate::store::Store;
 
+pub(crate) use identity::agent_named;
 use opening::Opener;
 use rate::Rate;
 use refusal::Refused;
@@ -43,8 +44,14 @@ use turn::Turns;
 const BODIES_MAX: usize = 16;
 /// Largest body that is not a delivery.
 const JSON_BYTES_MAX: usize = 64 << 10;
-/// Time for a body to come in.
+/// Time for a body to come in, without regard to its size.
 const BODY_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a body that have come give it a second more: so slow may a link be for a whole delivery.
+const BODY_RATE: usize = 8 << 10;
+/// Time for the largest body to come in and its answer to begin.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(600);
+const _: () =
+    assert!(BODY_TIME.as_secs() as usize + DELIVERY_BYTES_MAX / BODY_RATE < ANSWER_TIME.as_secs() as usize);
 
 /// What answering agents needs.
 pub struct Settings {

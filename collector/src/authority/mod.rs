@@ -14,13 +14,14 @@ use jiff::{SignedDuration, Timestamp};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use zeroize::Zeroizing;
 
 use crate::data_dir::{DataDir, DataError};
+use crate::keys::{Mark, mark};
 pub use request::{BadRequest, Request};
 
 /// File of the authority's private key.
@@ -76,6 +77,9 @@ pub struct ServerIdentity {
 }
 
 impl Authority {
+    /// Its files in the data folder.
+    pub const FILES: [&'static str; 2] = [KEY, CERTIFICATE];
+
     /// The authority in `data`, made if there is none.
     ///
     /// # Errors
@@ -95,6 +99,11 @@ impl Authority {
     /// Its own certificate.
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// What tells the contents of [`Self::FILES`] from others.
+    pub fn marks(&self) -> [Mark; 2] {
+        [mark(&self.issuer.key().subject_public_key_info()), mark(&self.certificate)]
     }
 
     /// Its own certificate as text.

@@ -1,17 +1,20 @@
 //! `cprvagt-collector check`: is the configuration valid, and what does it do?
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::Failure;
+use crate::cli::Exit;
 use crate::config::{Config, DEFAULT_PATH};
 use crate::listener::{Certificate, Renewal, Source};
+use crate::outlets;
 use crate::serve::outlet_settings;
 
 /// Checks the file named on the command line, else the default one, and tells what it says.
 ///
 /// # Errors
-/// The configuration, or a certificate that it names, is not valid.
+/// The configuration, or a file that it names, is not valid.
 pub(super) fn run(named: Option<&Path>, out: &mut impl Write) -> Result<(), Failure> {
     let (config, path) = Config::find(named)?;
     if let Some(files) = config.agents.certificate.clone() {
@@ -20,7 +23,8 @@ pub(super) fn run(named: Option<&Path>, out: &mut impl Write) -> Result<(), Fail
     if let Some(files) = config.web.certificate.clone() {
         Certificate::load(Source::Files(files), Renewal::default())?;
     }
-    outlet_settings(&config).check()?;
+    certificate_modes(&config)?;
+    outlets::check(&outlet_settings(&config))?;
     match path {
         Some(path) => writeln!(out, "config: {}: ok", path.display())?,
         None => writeln!(out, "config: {DEFAULT_PATH}: no such file; the built-in defaults hold")?,
@@ -29,6 +33,28 @@ pub(super) fn run(named: Option<&Path>, out: &mut impl Write) -> Result<(), Fail
         writeln!(out, "  {line}")?;
     }
     Ok(())
+}
+
+/// Looks at who may read the keys and write the certificates that are given. A group may: certificates are often
+/// renewed by one user and shown by several.
+///
+/// # Errors
+/// A file that everybody may read or write, or that is not there.
+pub(super) fn certificate_modes(config: &Config) -> Result<(), Failure> {
+    for files in [&config.agents.certificate, &config.web.certificate].into_iter().flatten() {
+        refuse_mode(&files.certificate, 0o002, "everybody may write to it", "o-w")?;
+        refuse_mode(&files.key, 0o007, "everybody may read or write this private key", "o=")?;
+    }
+    Ok(())
+}
+
+fn refuse_mode(path: &Path, refused: u32, what: &str, remedy: &str) -> Result<(), Failure> {
+    let failed = |text: String| Failure::new(Exit::Config, format!("{}: {text}", path.display()));
+    let mode = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?.mode() & 0o7777;
+    match mode & refused {
+        0 => Ok(()),
+        _ => Err(failed(format!("mode {mode:04o}: {what}; run: chmod {remedy} {}", path.display()))),
+    }
 }
 
 /// What the configuration means, a line each.

@@ -21,15 +21,18 @@ struct Incident<'a> {
     row: &'a IncidentRow,
 }
 
-/// The sums as JSON.
+/// The sums as JSON: over all incidents, or over those of one site.
 #[derive(Serialize)]
 struct Sums<'a> {
     schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
     #[serde(flatten)]
     totals: &'a Totals,
 }
 
-/// Lists incidents, the latest seen first, then the sums.
+/// Lists incidents, the latest seen first, then the sums: over all incidents, or with `--site` over that site's.
+/// `--limit` shortens the list and leaves the sums as they are.
 ///
 /// # Errors
 /// The data cannot be used.
@@ -46,17 +49,26 @@ pub(super) async fn run(
             writeln!(out, "{}", serde_json::to_string(&object).expect("an incident is plain data"))?;
         }
     }
-    let mut totals = store.totals().await?;
-    if let Some(site) = &options.site {
-        totals.sites.retain(|totals| totals.site == *site);
-    }
+    let site = options.site.as_deref();
+    let totals = store.totals().await?;
+    let totals = site.map_or_else(|| totals.clone(), |site| of_site(&totals, site));
     if options.json {
-        let object = Sums { schema: "cprvagt.totals/1", totals: &totals };
+        let object = Sums { schema: "cprvagt.totals/1", site, totals: &totals };
         writeln!(out, "{}", serde_json::to_string(&object).expect("totals are plain data"))?;
         return Ok(());
     }
     listed(&rows, out)?;
-    summed(&totals, options.site.is_none(), out)
+    summed(&totals, out)
+}
+
+/// The sums of one site; all 0 for a site without incidents.
+fn of_site(totals: &Totals, site: &str) -> Totals {
+    totals.sites.iter().find(|totals| totals.site == site).map_or_else(Totals::default, |totals| Totals {
+        incidents: totals.incidents,
+        occurrences: totals.occurrences,
+        citizens: totals.citizens,
+        sites: vec![totals.clone()],
+    })
 }
 
 async fn rows(store: &Store, options: &cli::Incidents) -> Result<Vec<IncidentRow>, Failure> {
@@ -111,7 +123,7 @@ fn listed(rows: &[IncidentRow], out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn summed(totals: &Totals, in_total: bool, out: &mut impl Write) -> Result<(), Failure> {
+fn summed(totals: &Totals, out: &mut impl Write) -> Result<(), Failure> {
     if !totals.sites.is_empty() {
         let mut table = Table::new(["recipient", "citizens", "leaks", "in clear"]);
         for site in &totals.sites {
@@ -122,8 +134,6 @@ fn summed(totals: &Totals, in_total: bool, out: &mut impl Write) -> Result<(), F
         writeln!(out)?;
         table.write(out)?;
     }
-    if in_total {
-        writeln!(out, "\ncitizens in total: {}", totals.citizens)?;
-    }
+    writeln!(out, "\ncitizens in total: {}", totals.citizens)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ mod account;
 mod agents;
 mod check;
 mod incidents;
+mod outlets;
 mod password;
 mod replay;
 mod serve;
@@ -17,6 +18,7 @@ use std::path::Path;
 use crate::cli::{Cli, Command, Exit};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataError};
+use crate::keys::LostKey;
 use crate::listener::CertificateError;
 use crate::outlets::OutletError;
 use crate::privacy::NotPrivate;
@@ -59,7 +61,8 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Check => check::run(named, out),
         Command::Token(options) => alone(token::run(&config(named)?, options, out)),
         Command::Incidents(options) => alone(incidents::run(&config(named)?, options, out)),
-        Command::Agents => alone(agents::run(&config(named)?, out)),
+        Command::Agents(options) => alone(agents::run(&config(named)?, options, out)),
+        Command::Outlets => alone(outlets::run(&config(named)?, out)),
         Command::Account(what) => alone(account::run(&config(named)?, what, out)),
         Command::Replay(options) => alone(replay::run(&config(named)?, options, out)),
     }
@@ -119,6 +122,12 @@ impl From<DataError> for Failure {
             _ => Exit::Failure,
         };
         Self::new(exit, error)
+    }
+}
+
+impl From<LostKey> for Failure {
+    fn from(error: LostKey) -> Self {
+        Self::new(Exit::Failure, error)
     }
 }
 

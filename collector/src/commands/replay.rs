@@ -4,10 +4,10 @@ use std::io::Write;
 
 use cprvagt_report::Moment;
 
+use super::outlets::names;
 use super::{Failure, open};
 use crate::cli::{self, Exit};
 use crate::config::Config;
-use crate::outlets::FILE_OUTLET;
 use crate::store::ReplayFrom;
 
 /// Sets the outlet back; a running collector begins to send at once.
@@ -29,9 +29,4 @@ pub(super) async fn run(config: &Config, options: &cli::Replay, out: &mut impl W
     let count = store.rewind(&options.outlet, from).await?;
     writeln!(out, "{count} events will be sent again to {}", options.outlet)?;
     Ok(())
-}
-
-fn names(config: &Config) -> Vec<&str> {
-    let file = config.outlets.file.iter().map(|_| FILE_OUTLET);
-    file.chain(config.outlets.webhooks.iter().map(|webhook| webhook.name.as_str())).collect()
 }

@@ -8,6 +8,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
+use super::check::certificate_modes;
 use crate::cli::Exit;
 use crate::config::Config;
 use crate::serve::{Bounds, Collector};
@@ -24,6 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// # Errors
 /// It cannot start, or a part of it ended that must not.
 pub(super) fn run(config: &Config) -> Result<(), Failure> {
+    certificate_modes(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(Exit::Failure, error))?.block_on(serve(config))
 }

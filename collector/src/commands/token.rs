@@ -10,6 +10,7 @@ use super::{Failure, open};
 use crate::authority::Authority;
 use crate::cli::{self, Exit};
 use crate::config::Config;
+use crate::keys::kept;
 use crate::serve::trusted;
 
 /// Makes a token, keeps its hash, and prints it.
@@ -20,7 +21,8 @@ pub(super) async fn run(config: &Config, options: &cli::Token, out: &mut impl Wr
     let (data, store) = open(config).await?;
     let now = Timestamp::now();
     let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, error);
-    let authority = Authority::load_or_make(&data, now).map_err(|error| failed(&error))?;
+    let load = || Authority::load_or_make(&data, now).map_err(|error| failed(&error));
+    let authority = kept(&store, &data, Authority::FILES, load, Authority::marks).await?;
     let mut secret = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *secret).map_err(|error| failed(&error))?;
     let token = Token::new(*secret, &trusted(config, &authority)?);

@@ -133,7 +133,7 @@ impl Service<Request<Incoming>> for Connection {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.peer.address));
         request.extensions_mut().insert(self.peer.clone());
-        let (limit, under_way) = (self.limits.request, UnderWay::begin(&self.activity));
+        let (limit, under_way) = (self.limits.answer, UnderWay::begin(&self.activity));
         let answer = self.router.call(request);
         Box::pin(async move {
             let _under_way = under_way;

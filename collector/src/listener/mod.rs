@@ -26,6 +26,7 @@ pub use certificate::{Certificate, CertificateError, Renewal, Source, authority_
 pub(crate) use places::network;
 pub use tls::{for_agents, for_people};
 
+use crate::agents::agent_named;
 use crate::stop::Stop;
 use connection::Connection;
 use places::{Place, Places};
@@ -38,12 +39,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
-    /// Of these from one address, or one IPv6 network of 64 bits.
+    /// Of these from one address, or one IPv6 network of 64 bits; agents that proved who they are do not count, since
+    /// many may share one address.
     pub connections_of_address: usize,
+    /// Of these of one agent, whose certificate names it.
+    pub connections_of_agent: usize,
     /// Time for the TLS handshake.
     pub handshake: Duration,
-    /// Time for a request's headers, and for its whole answer to begin.
+    /// Time for a request's headers.
     pub request: Duration,
+    /// Time for a request's body to come in and its answer to begin.
+    pub answer: Duration,
     /// Time without any request after which a connection is ended.
     pub idle: Duration,
     /// Time for what is under way when the listener or a connection is ended.
@@ -55,8 +61,10 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_of_address: 256,
+            connections_of_agent: 4,
             handshake: Duration::from_secs(10),
             request: Duration::from_secs(60),
+            answer: Duration::from_secs(60),
             idle: Duration::from_secs(120),
             farewell: Duration::from_secs(10),
         }
@@ -109,7 +117,8 @@ impl Listener {
         let tcp = TcpListener::bind(address).await.map_err(failed)?;
         let address = tcp.local_addr().map_err(failed)?;
         let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
-        let places = Places::new(limits.connections, limits.connections_of_address);
+        let Limits { connections, connections_of_address, connections_of_agent, .. } = limits;
+        let places = Places::new(connections, connections_of_address, connections_of_agent);
         Ok(Self { name, tcp, address, tls, places, limits })
     }
 
@@ -151,14 +160,13 @@ impl Listener {
         stop: &Stop,
     ) -> Option<impl Future<Output = ()> + Send + use<>> {
         let Some(place) = self.places.take(address.ip()) else {
-            metrics::counter!("connections_refused_total", "listener" => self.name).increment(1);
-            tracing::debug!("{}: {address}: too many connections", self.name);
+            refused(self.name, address);
             return None;
         };
         let (name, limits, tls) = (self.name, self.limits, self.tls.clone());
         let (router, stop) = (router.clone(), stop.clone());
         Some(async move {
-            let _counted = Counted::new(name, place);
+            let mut counted = Counted::new(name, place);
             let (io, peer) = match tls::shake_hands(tls, tcp, address, limits.handshake).await {
                 Ok(shaken) => shaken,
                 Err(failure) => {
@@ -168,21 +176,30 @@ impl Listener {
                     return tracing::debug!("{name}: {address}: no handshake: {failure}");
                 }
             };
+            let agent = peer.certificate.as_ref().and_then(agent_named);
+            if agent.is_some_and(|agent| !counted.place.prove(agent)) {
+                return refused(name, address);
+            }
             Connection::new(router, peer, limits).run(io, stop).await;
         })
     }
 }
 
+fn refused(name: &'static str, address: SocketAddr) {
+    metrics::counter!("connections_refused_total", "listener" => name).increment(1);
+    tracing::debug!("{name}: {address}: too many connections");
+}
+
 /// A connection in the metrics, and its place.
 struct Counted {
     name: &'static str,
-    _place: Place,
+    place: Place,
 }
 
 impl Counted {
     fn new(name: &'static str, place: Place) -> Self {
         metrics::gauge!("connections", "listener" => name).increment(1);
-        Self { name, _place: place }
+        Self { name, place }
     }
 }
 

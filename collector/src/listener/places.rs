@@ -1,8 +1,10 @@
-//! Places for connections: so many in all, so many for one address.
+//! Places for connections: so many in all, so many for one address, or for one agent once it has proved who it is.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cprvagt_report::AgentId;
 
 /// All places of a listener.
 #[derive(Clone)]
@@ -10,36 +12,42 @@ pub(super) struct Places {
     taken: Arc<Mutex<Taken>>,
     total_max: usize,
     of_address_max: usize,
+    of_agent_max: usize,
 }
 
 #[derive(Default)]
 struct Taken {
     total: usize,
-    of_address: HashMap<IpAddr, usize>,
+    of: HashMap<Holder, usize>,
+}
+
+/// Whom a place is counted for.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum Holder {
+    Address(IpAddr),
+    Agent(AgentId),
 }
 
 /// One place, given back when dropped.
 pub(super) struct Place {
     places: Places,
-    network: IpAddr,
+    holder: Holder,
 }
 
 impl Places {
-    pub(super) fn new(total_max: usize, of_address_max: usize) -> Self {
-        Self { taken: Arc::default(), total_max, of_address_max }
+    pub(super) fn new(total_max: usize, of_address_max: usize, of_agent_max: usize) -> Self {
+        Self { taken: Arc::default(), total_max, of_address_max, of_agent_max }
     }
 
     /// A place for `address`, if there is one.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
-        let network = network(address);
+        let holder = Holder::Address(network(address));
         let mut taken = self.lock();
-        let of_address = taken.of_address.get(&network).copied().unwrap_or(0);
-        if taken.total >= self.total_max || of_address >= self.of_address_max {
+        if taken.total >= self.total_max || !taken.add(holder, self.of_address_max) {
             return None;
         }
         taken.total += 1;
-        taken.of_address.insert(network, of_address + 1);
-        Some(Place { places: self.clone(), network })
+        Some(Place { places: self.clone(), holder })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -47,14 +55,44 @@ impl Places {
     }
 }
 
+impl Taken {
+    /// One more for `holder`; false when it has `max`.
+    fn add(&mut self, holder: Holder, max: usize) -> bool {
+        let count = self.of.get(&holder).copied().unwrap_or(0);
+        if count < max {
+            self.of.insert(holder, count + 1);
+        }
+        count < max
+    }
+
+    fn remove(&mut self, holder: Holder) {
+        match self.of.get_mut(&holder) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.of.remove(&holder)),
+        }
+    }
+}
+
+impl Place {
+    /// Counts the place for `agent` and no longer for the address, which many agents may share. False when the
+    /// agent has all that are allowed to it.
+    pub(super) fn prove(&mut self, agent: AgentId) -> bool {
+        let mut taken = self.places.lock();
+        let proved = Holder::Agent(agent);
+        let is_free = taken.add(proved, self.places.of_agent_max);
+        if is_free {
+            taken.remove(self.holder);
+            self.holder = proved;
+        }
+        is_free
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
         taken.total -= 1;
-        match taken.of_address.get_mut(&self.network) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.of_address.remove(&self.network)),
-        }
+        taken.remove(self.holder);
     }
 }
 
@@ -75,7 +113,7 @@ mod tests {
 
     #[test]
     fn so_many_in_all_and_for_one_address() {
-        let places = Places::new(3, 2);
+        let places = Places::new(3, 2, 1);
         let take = |address: &str| places.take(address.parse().unwrap());
         let (first, _second) = (take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap());
         assert!(take("192.0.2.1").is_none());
@@ -86,7 +124,25 @@ mod tests {
         let again = take("192.0.2.1").unwrap();
         assert!(take("192.0.2.1").is_none());
         drop((again, _second));
-        assert!(places.lock().of_address.is_empty());
+        assert!(places.lock().of.is_empty());
+    }
+
+    #[test]
+    fn an_agent_that_proved_itself_takes_no_place_of_its_address() {
+        let places = Places::new(3, 1, 1);
+        let take = || places.take([192, 0, 2, 1].into());
+        let agents = [1, 2].map(|number| AgentId(uuid::Uuid::from_u128(number)));
+        let mut first = take().unwrap();
+        assert!(take().is_none());
+        assert!(first.prove(agents[0]));
+        let mut second = take().unwrap();
+        assert!(!second.prove(agents[0]), "an agent has so many");
+        assert!(take().is_none(), "it counts for the address still");
+        assert!(second.prove(agents[1]));
+        let third = take().unwrap();
+        assert!(places.take([192, 0, 2, 2].into()).is_none(), "all in all there are so many");
+        drop((first, second, third));
+        assert!(places.lock().of.is_empty() && places.lock().total == 0);
     }
 
     #[test]

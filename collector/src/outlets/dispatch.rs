@@ -1,7 +1,8 @@
 //! One task an outlet: reads on from the cursor, sends, moves the cursor, and waits when there is nothing to do.
 //!
-//! *Invariants*: the cursor moves only behind an event that the receiver has or that the guard holds back. It is
-//! read from the store at each step, so that a replay asked for by another process takes effect.
+//! *Invariants*: the cursor moves only behind an event that the receiver has or that is held back and written down
+//! as such. It is read from the store at each step, and moved only from where it was read, so that a replay asked
+//! for by another process takes effect at any time.
 //! *Limits*: [`FILE_EVENTS_MAX`] events are written to a file at once; a webhook gets one at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use crate::store::{Cursor, OutboxRow, Store, StoreError};
 
 use super::file::LineFile;
 use super::finding::{event_json, event_uid};
-use super::guard;
+use super::guard::{self, Blocked};
 use super::retry::{RETRY_AFTER_MAX, delay};
 use super::status::Board;
 use super::webhook::Webhook;
@@ -29,6 +30,9 @@ const FILE_EVENTS_MAX: u32 = 256;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often incidents are looked through for changes to tell, at least.
 const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a row of the outbox that is not an event is held back.
+const UNREADABLE: &str = "the event's row cannot be read";
 
 /// Where events go.
 pub(super) enum Sink {
@@ -96,8 +100,8 @@ pub(super) struct Worker {
     store: Store,
     wake: watch::Receiver<()>,
     board: Arc<Board>,
-    /// Events between these ids are delivered, and the store could not take that down yet.
-    delivered: Option<(i64, i64)>,
+    /// Events after this cursor up to this id are delivered, and the store could not take that down yet.
+    delivered: Option<(Cursor, i64)>,
 }
 
 impl Worker {
@@ -136,29 +140,36 @@ impl Worker {
     async fn step(&mut self) -> Result<Step, StoreError> {
         let cursor = self.store.cursor(&self.name).await?;
         self.show(&cursor);
-        if let Some((_, last)) = self.delivered.filter(|(after, _)| *after == cursor.last_id) {
-            return self.advance(&cursor, last).await;
+        if let Some((after, last)) = self.delivered.take_if(|(after, _)| after.stands_as(&cursor)) {
+            return self.advance(&after, last).await;
         }
         if let Some(rest) = rest(cursor.next_try_at.map(|next| next.0), Timestamp::now()) {
+            self.show_held_back().await?;
             return Ok(Step::Wait(rest));
         }
-        let rows = self.store.outbox_after(cursor.last_id, self.sink.events_max()).await?;
+        let rows = match self.store.outbox_after(cursor.last_id, self.sink.events_max()).await {
+            Err(StoreError::Unreadable(id)) => return self.pass_over(&cursor, id, UNREADABLE).await,
+            rows => rows?,
+        };
         let (events, held_back) = self.prepare(&rows);
         match (events.last(), held_back) {
             (Some(last), _) => self.send(&cursor, &events, last.id).await,
-            (None, Some(id)) => self.pass_over(&cursor, id).await,
-            (None, None) => Ok(Step::Idle),
+            (None, Some((id, blocked))) => self.pass_over(&cursor, id, &blocked.to_string()).await,
+            (None, None) => {
+                self.show_held_back().await?;
+                Ok(Step::Idle)
+            }
         }
     }
 
     /// The events up to the first that must not leave, and that one's id.
-    fn prepare(&self, rows: &[OutboxRow]) -> (Vec<Event>, Option<i64>) {
+    fn prepare(&self, rows: &[OutboxRow]) -> (Vec<Event>, Option<(i64, Blocked)>) {
         let mut events = Vec::with_capacity(rows.len());
         for row in rows {
             let body = Bytes::from(event_json(row));
             match guard::check(&body, Timestamp::now().as_second()) {
                 Ok(()) => events.push(Event { id: row.id, uid: event_uid(&row.event), body }),
-                Err(_) => return (events, Some(row.id)),
+                Err(blocked) => return (events, Some((row.id, blocked))),
             }
         }
         (events, None)
@@ -190,26 +201,33 @@ impl Worker {
         Ok(Step::Moved)
     }
 
-    /// Leaves out an event that the guard holds back. It stays in the outbox, for a person to look into.
-    async fn pass_over(&mut self, cursor: &Cursor, id: i64) -> Result<Step, StoreError> {
-        tracing::error!(outlet = self.name, event = id, "held back: the event could hold a readable number");
-        counter!("outlet_blocked_total", "outlet" => self.name.clone()).increment(1);
-        self.board.write(&self.name, |status| {
-            status.blocked += 1;
-            status.blocked_last = Some(id);
-        });
-        self.advance(cursor, id).await
+    /// Leaves out an event that must not or cannot leave. It stays in the outbox, for a person to look into.
+    async fn pass_over(&self, cursor: &Cursor, id: i64, reason: &str) -> Result<Step, StoreError> {
+        if self.store.hold_back(&self.name, cursor, id, reason, Moment::now()).await? {
+            tracing::error!(outlet = self.name, event = id, "held back: {reason}");
+            counter!("outlet_blocked_total", "outlet" => self.name.clone()).increment(1);
+        }
+        Ok(Step::Moved)
     }
 
     /// Moves the cursor, unless a replay was asked for meanwhile: then it stays where that put it. While the store
     /// cannot take it down, what was delivered is remembered here, or it would go out again every few seconds.
     async fn advance(&mut self, cursor: &Cursor, id: i64) -> Result<Step, StoreError> {
-        self.delivered = Some((cursor.last_id, id));
-        if self.store.cursor(&self.name).await?.last_id == cursor.last_id {
-            self.store.advance(&self.name, id).await?;
-        }
+        self.delivered = Some((cursor.clone(), id));
+        self.store.advance(&self.name, cursor, id).await?;
         self.delivered = None;
         Ok(Step::Moved)
+    }
+
+    /// Counted whenever there is nothing else to do, since a replay may have delivered some.
+    async fn show_held_back(&self) -> Result<(), StoreError> {
+        let (count, last) = self.store.held_back_count(&self.name).await?;
+        gauge!("outlet_held_back", "outlet" => self.name.clone()).set(count as f64);
+        self.board.write(&self.name, |status| {
+            status.held_back = count;
+            status.held_back_last = last;
+        });
+        Ok(())
     }
 
     fn show(&self, cursor: &Cursor) {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use cprvagt_report::{Confidence, Moment, Rule, Severity};
 
-use crate::fingerprint::SITE_UNKNOWN;
+use crate::fingerprint::{SITE_SERVER, SITE_UNKNOWN};
 use crate::store::{
     Change, Counted, HostSeen, IncidentEvent, IncidentRow, OutboxRow, ProcessSeen, Recipient,
 };
@@ -152,7 +152,11 @@ fn title(incident: &IncidentRow) -> String {
 }
 
 fn recipient(incident: &IncidentRow) -> &str {
-    if incident.site == SITE_UNKNOWN { "an unknown recipient" } else { &incident.site }
+    match incident.site.as_str() {
+        SITE_UNKNOWN => "an unknown recipient",
+        SITE_SERVER => "clients of the host",
+        site => site,
+    }
 }
 
 const fn meaning(rule: Rule) -> &'static str {
@@ -207,10 +211,11 @@ fn data_security(incident: &IncidentRow) -> ocsf::DataSecurity {
 fn dst_endpoint(event: &IncidentEvent) -> Option<ocsf::Endpoint> {
     let site = &event.incident.site;
     let site_ip = site.parse::<IpAddr>().ok();
+    let is_name = ![SITE_UNKNOWN, SITE_SERVER].contains(&site.as_str()) && site_ip.is_none();
     let most = event.recipients.first().map(|recipient| &recipient.what);
     let endpoint = ocsf::Endpoint {
         hostname: most.and_then(|most| most.host.clone()),
-        domain: (site != SITE_UNKNOWN && site_ip.is_none()).then(|| site.clone()),
+        domain: is_name.then(|| site.clone()),
         ip: most.and_then(|most| most.ip).or(site_ip).map(|ip| ip.to_string()),
         port: most.and_then(|most| most.port),
         uid: None,

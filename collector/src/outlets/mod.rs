@@ -11,10 +11,11 @@
 //!
 //! *Invariants*: each outlet has its own task and cursor, so a slow one holds up nobody else. The order of events
 //! is kept, so an event that an outlet's receiver refuses is tried for ever and holds up those behind it;
-//! [`Outlets::status`] and the metrics tell. Only the guard takes an event out of the row, and what it takes out
-//! stays in the outbox.
+//! [`Outlets::status`] and the metrics tell. An event is passed over only if the guard holds it back, or if its row
+//! cannot be read: then it stays in the outbox, and that it was held back is kept until a replay delivers it.
 //! *Units*: metrics `outlet_events_total`, `outlet_failures_total` and `outlet_blocked_total` count events,
-//! attempts and events; `outlet_failed_attempts` is how many attempts in a row have failed.
+//! attempts and events since the start; `outlet_held_back` is how many events are held back, and
+//! `outlet_failed_attempts` how many attempts in a row have failed.
 //! *Not here*: what an incident is, and when it has changed (`store`).
 
 mod dispatch;
@@ -85,6 +86,14 @@ pub fn start(store: &Store, settings: &OutletSettings) -> Result<Outlets, Outlet
     }
     tasks.spawn(dispatch::tell_changes(store.clone(), settings.quiet, Waker(sender.clone())));
     Ok(Outlets { wake: Waker(sender), board, tasks })
+}
+
+/// Whether [`start`] would take `settings`: names, addresses, and the files that they name.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub fn check(settings: &OutletSettings) -> Result<(), OutletError> {
+    sinks(settings).map(drop)
 }
 
 fn sinks(settings: &OutletSettings) -> Result<Vec<(String, Sink)>, OutletError> {

@@ -99,6 +99,19 @@ pub enum OutletError {
         /// What the system says.
         cause: io::Error,
     },
+    /// Everybody can say which authorities are trusted.
+    #[error(
+        "outlets: {outlet}: {path}: mode {mode:04o}: everybody may write to it; run: chmod o-w {path}",
+        path = path.display()
+    )]
+    Writable {
+        /// The outlet.
+        outlet: String,
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Others than its owner can read the secret.
     #[error(
         "outlets: {outlet}: {path}: mode {mode:04o}: only its owner may read it; run: chmod 600 {path}",

@@ -17,10 +17,10 @@ pub struct OutletStatus {
     pub next_try_at: Option<Timestamp>,
     /// Why the last attempt failed; absent when all is well.
     pub last_error: Option<String>,
-    /// Events that the guard has held back since the start.
-    pub blocked: u64,
+    /// Events that are held back from it; counted when there is nothing else to do.
+    pub held_back: u64,
     /// The last of them, by its number in the outbox.
-    pub blocked_last: Option<i64>,
+    pub held_back_last: Option<i64>,
 }
 
 /// Where the outlets' tasks write and others read.

@@ -6,6 +6,8 @@
 //! the connection can serve the next event.
 
 use std::error::Error as _;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -154,7 +156,13 @@ fn trust(settings: &WebhookOutlet, address: &Uri) -> Result<ClientConfig, Outlet
 /// The authorities in a PEM file. One that cannot be used is passed over, as long as others can: the system's file
 /// holds many.
 fn roots(settings: &WebhookOutlet, path: &Path) -> Result<RootCertStore, OutletError> {
-    let pem = std::fs::read(path).map_err(|cause| settings.unreadable(path, cause))?;
+    let mut file = std::fs::File::open(path).map_err(|cause| settings.unreadable(path, cause))?;
+    let mode = file.metadata().map_err(|cause| settings.unreadable(path, cause))?.mode() & 0o7777;
+    if mode & 0o002 != 0 {
+        return Err(OutletError::Writable { outlet: settings.name.clone(), path: path.to_owned(), mode });
+    }
+    let mut pem = Vec::new();
+    file.read_to_end(&mut pem).map_err(|cause| settings.unreadable(path, cause))?;
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
     match roots.is_empty() {

@@ -76,6 +76,7 @@ async fn agents_are_active_until_revoked() {
     assert!(store.revoke(agent, moment(8)).await.unwrap());
     assert!(!store.revoke(agent, moment(9)).await.unwrap());
     assert!(!store.is_active(agent).await.unwrap());
+    assert!(!store.note_certificate(agent, "ff", moment(99)).await.unwrap(), "no more certificates");
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ pub struct AgentRow {
     pub revoked_at: Option<Moment>,
     /// Gap records of it.
     pub gaps: u64,
+    /// Reports set aside and ledgers of it that went because there were too many.
+    pub dropped: u64,
 }
 
 impl Store {
@@ -50,7 +52,8 @@ impl Store {
     /// The database fails.
     pub async fn agents(&self) -> Result<Vec<AgentRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.*, (SELECT count(*) FROM gaps g WHERE g.agent = a.id) AS gaps FROM agents a \
+            "SELECT a.*, (SELECT count(*) FROM gaps g WHERE g.agent = a.id) AS gaps, \
+             (SELECT coalesce(sum(count), 0) FROM dropped d WHERE d.agent = a.id) AS dropped FROM agents a \
              ORDER BY host, id",
         );
         let rows = rows.fetch_all(self.readers()).await?;
@@ -66,7 +69,7 @@ impl Store {
         Ok(sqlx::query_scalar(query).bind(key(agent)).fetch_one(self.readers()).await?)
     }
 
-    /// `agent` was given a certificate; false when there is no such agent.
+    /// `agent` was given a certificate; false when there is no such agent, or it was revoked.
     ///
     /// # Errors
     /// The database fails.
@@ -76,7 +79,8 @@ impl Store {
         serial: &str,
         expires_at: Moment,
     ) -> Result<bool, StoreError> {
-        let query = sqlx::query("UPDATE agents SET serial = ?, expires_at = ? WHERE id = ?");
+        let query =
+            sqlx::query("UPDATE agents SET serial = ?, expires_at = ? WHERE id = ? AND revoked_at IS NULL");
         let query = query.bind(serial).bind(micros(expires_at)).bind(key(agent));
         Ok(query.execute(&mut self.writer().await.connection).await?.rows_affected() > 0)
     }
@@ -140,6 +144,7 @@ impl AgentRow {
             last_seen_at: row.moment_maybe("last_seen_at")?,
             revoked_at: row.moment_maybe("revoked_at")?,
             gaps: row.count("gaps")?,
+            dropped: row.count("dropped")?,
         })
     }
 }

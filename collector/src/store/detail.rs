@@ -35,12 +35,14 @@ pub struct IncidentDetail {
     pub gaps: Vec<GapRow>,
     /// The ledgers of these hosts that overlap the incident's time, the newest of each host first.
     pub ledgers: Vec<LedgerRow>,
+    /// Ledgers of these hosts that may have been of the incident's time are no longer kept.
+    pub ledgers_dropped: bool,
 }
 
 impl IncidentDetail {
     /// Whether something is known to be missing, so that the counts are a lower bound.
     pub fn is_lower_bound(&self) -> bool {
-        !self.gaps.is_empty() || self.ledgers.iter().any(LedgerRow::has_loss)
+        self.ledgers_dropped || !self.gaps.is_empty() || self.ledgers.iter().any(LedgerRow::has_loss)
     }
 }
 
@@ -199,6 +201,7 @@ impl Store {
             hours: hours(&mut transaction, key).await?,
             gaps: gaps(&mut transaction, key, &incident).await?,
             ledgers: ledgers(&mut transaction, key, &incident).await?,
+            ledgers_dropped: ledgers_dropped(&mut transaction, key, &incident).await?,
             incident,
         }))
     }
@@ -305,13 +308,28 @@ async fn ledgers(
     rows.iter().map(LedgerRow::read).collect()
 }
 
+/// Whether a ledger that went may have been of the incident's hosts and time.
+async fn ledgers_dropped(
+    connection: &mut SqliteConnection,
+    key: i64,
+    incident: &IncidentRow,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM dropped WHERE what = 'ledger' AND until >= ? AND agent IN \
+         (SELECT unhex(replace(agent, '-', '')) FROM traces WHERE incident = ?))",
+    );
+    Ok(query.bind(micros(incident.first_seen)).bind(key).fetch_one(connection).await?)
+}
+
 /// Whether something is known to be missing from the incident's counts.
 pub(super) async fn is_lower_bound(
     connection: &mut SqliteConnection,
     key: i64,
     incident: &IncidentRow,
 ) -> Result<bool, StoreError> {
-    if !gaps(connection, key, incident).await?.is_empty() {
+    if !gaps(connection, key, incident).await?.is_empty()
+        || ledgers_dropped(connection, key, incident).await?
+    {
         return Ok(true);
     }
     Ok(ledgers(connection, key, incident).await?.iter().any(LedgerRow::has_loss))

@@ -4,7 +4,6 @@
 //! Counts of citizens grow by as many rows as the set of citizens does.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use cprvagt_report::Moment;
 use sqlx::SqliteConnection;
@@ -12,16 +11,10 @@ use uuid::Uuid;
 
 use super::bulk::{self, Query, Statement};
 use super::column::{Columns, integer, micros};
-use super::fold::{Fold, Incident, TraceSum};
+use super::fold::{Fold, Incident, Span};
 use super::known::Keys;
 use super::{StoreError, citizens};
-use crate::occurrence::{Occurrence, Trace};
-
-/// Inserts traces; the last columns are [`Trace::COLUMNS`].
-static TRACE_INSERT: LazyLock<String> = LazyLock::new(|| {
-    let columns = Trace::COLUMNS.join(", ");
-    format!("INSERT INTO traces (id, incident, first_seen, last_seen, {columns}) VALUES ")
-});
+use crate::occurrence::Occurrence;
 
 /// Which of these leaks were counted before.
 pub(super) async fn leaks_before<'a>(
@@ -46,7 +39,7 @@ pub(super) struct Resolved {
 }
 
 /// Looks up what is not known, and makes what is not there.
-async fn resolve<T>(
+pub(super) async fn resolve<T>(
     connection: &mut SqliteConnection,
     list: &[T],
     known: &Keys,
@@ -109,28 +102,6 @@ pub(super) async fn incident_keys(
             .bind(micros(now))
             .bind(micros(now))
             .bind(micros(now))
-    })
-    .await
-}
-
-/// The traces' keys; new ones start with a count of 0.
-pub(super) async fn trace_keys(
-    connection: &mut SqliteConnection,
-    fold: &Fold<'_>,
-    incidents: &[i64],
-    known: &Keys,
-) -> Result<Resolved, StoreError> {
-    let select = Statement { head: "SELECT id, key FROM traces WHERE id IN (VALUES ", width: 1, tail: ")" };
-    let insert = Statement {
-        head: TRACE_INSERT.as_str(),
-        width: 4 + Trace::COLUMNS.len(),
-        tail: " RETURNING id, key",
-    };
-    let id = |it: &TraceSum<'_>| it.example.trace_id;
-    resolve(connection, &fold.traces, known, id, &select, &insert, |query, it| {
-        let query = query.bind(it.example.trace_id.to_vec()).bind(incidents[it.incident]);
-        let query = query.bind(it.span.first).bind(it.span.last);
-        it.example.trace.texts().into_iter().fold(query, |query, text| query.bind(text))
     })
     .await
 }
@@ -200,9 +171,16 @@ async fn sum_traces(
                last_seen = max(last_seen, gain.last), occurrences = traces.occurrences + gain.occurrences, \
                citizens_first = citizens_first + gain.citizens FROM gain WHERE traces.key = gain.key",
     };
-    let sums: Vec<(i64, &TraceSum<'_>)> = traces.iter().copied().zip(&fold.traces).collect();
-    bulk::run(connection, &update, &sums, |query, (key, sum)| {
-        let query = query.bind(*key).bind(sum.span.first).bind(sum.span.last).bind(integer(sum.occurrences));
+    // An UPDATE takes one gain for each row, so those of traces that share a row are summed before.
+    let mut sums: HashMap<i64, (Span, u64)> = HashMap::new();
+    for (key, trace) in traces.iter().zip(&fold.traces) {
+        let (span, occurrences) = sums.entry(*key).or_insert((trace.span, 0));
+        span.widen(trace.span);
+        *occurrences += trace.occurrences;
+    }
+    let sums: Vec<_> = sums.into_iter().collect();
+    bulk::run(connection, &update, &sums, |query, (key, (span, occurrences))| {
+        let query = query.bind(*key).bind(span.first).bind(span.last).bind(integer(*occurrences));
         query.bind(new_citizens.get(key).copied().unwrap_or_default())
     })
     .await?;

@@ -94,8 +94,13 @@ impl Span {
     }
 
     fn take(&mut self, moment: Moment) {
-        self.first = self.first.min(micros(moment));
-        self.last = self.last.max(micros(moment));
+        self.widen(Self::at(moment));
+    }
+
+    /// Takes in another.
+    pub(super) fn widen(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
     }
 }
 

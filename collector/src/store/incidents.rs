@@ -40,7 +40,8 @@ pub struct IncidentRow {
     /// Who made or runs the system, as told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<String>,
-    /// The recipient site: registrable domain, else name, else address, else `unknown`.
+    /// The recipient site: registrable domain, else name, else address, else `unknown`; `(server)`
+    /// where this host answers and the message names no host.
     pub site: String,
     /// The gravest rule broken.
     pub rule: Rule,

@@ -7,6 +7,9 @@
 //! row that tells it are one transaction. What a call says is done is on the disk. No text of a report gets
 //! here but through [`crate::occurrence`].
 //!
+//! *Limits*: receipts are never forgotten, since a report may come again after any time: the table grows by a row
+//! of some 50 bytes for each report ever taken.
+//!
 //! *Units*: columns of time hold microseconds of Unix time.
 
 use std::fs::{self, OpenOptions};
@@ -19,14 +22,16 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 mod accounts;
 mod agents;
+mod bounds;
 mod bulk;
 mod citizens;
 mod column;
+mod cursors;
 mod detail;
 mod effects;
 mod event;
@@ -34,14 +39,18 @@ mod fold;
 mod gaps;
 mod incidents;
 mod known;
+mod marks;
 mod outbox;
 mod schema;
 mod take;
 mod tokens;
 mod totals;
+mod traces;
 
 pub use accounts::{Account, Role, Session};
 pub use agents::{AgentRecord, AgentRow};
+pub use bounds::{LEDGER_BYTES_MAX, LEDGERS_MAX, SET_ASIDE_BYTES_MAX, SET_ASIDE_MAX, TRACES_MAX};
+pub use cursors::{Cursor, HeldBack, OutletRow, ReplayFrom};
 pub use detail::{
     Counted, Counts, HostSeen, HourCount, IncidentDetail, LedgerRow, Location, ProcessSeen, Recipient,
     Sureness, Transport,
@@ -49,7 +58,7 @@ pub use detail::{
 pub use event::{Change, IncidentEvent};
 pub use gaps::GapRow;
 pub use incidents::{IncidentQuery, IncidentRow};
-pub use outbox::{Cursor, OutboxRow, ReplayFrom};
+pub use outbox::OutboxRow;
 pub use take::{Arrival, Content, Taken};
 pub use tokens::{TokenRow, TokenUse};
 pub use totals::{SiteTotals, Totals};
@@ -74,6 +83,7 @@ const LOG_BYTES_MAX: &str = "134217728";
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    path: PathBuf,
     writer: Mutex<Writer>,
     readers: SqlitePool,
     totals: Mutex<totals::Memo>,
@@ -118,6 +128,9 @@ pub enum StoreError {
     /// An account, outlet or token of that name is not there, or is there already.
     #[error("{0}")]
     Refused(&'static str),
+    /// The event of that number in the outbox is not what this program writes.
+    #[error("event {0} of the outbox cannot be read")]
+    Unreadable(i64),
     /// Anything else that the database says.
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
@@ -135,6 +148,18 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl Writer {
+    /// Whether the connection believes for ever to be in a transaction: on a full disk SQLite rolls back by
+    /// itself (sqlite.org/lang_transaction.html), and the roll-back that follows fails.
+    async fn is_stuck(&mut self) -> bool {
+        if !self.connection.is_in_transaction() {
+            return false;
+        }
+        // The roll-back of an earlier call may still be queued; a ping comes behind it.
+        self.connection.ping().await.is_err() || self.connection.is_in_transaction()
+    }
+}
+
 impl Store {
     /// The store in the folder `dir`, made there at the first call.
     ///
@@ -148,7 +173,7 @@ impl Store {
         let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).min_connections(0);
         let readers = readers.connect_lazy_with(options(&path).pragma("query_only", "ON"));
         let writer = Mutex::new(Writer { connection, known: known::Known::default() });
-        Ok(Self(Arc::new(Inner { writer, readers, totals: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { path, writer, readers, totals: Mutex::default() })))
     }
 
     /// Ends all connections, once what runs is done.
@@ -157,7 +182,13 @@ impl Store {
     }
 
     async fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.0.writer.lock().await
+        let mut writer = self.0.writer.lock().await;
+        if writer.is_stuck().await
+            && let Ok(connection) = options(&self.0.path).connect().await
+        {
+            *writer = Writer { connection, known: known::Known::default() };
+        }
+        writer
     }
 
     fn readers(&self) -> &SqlitePool {

@@ -1,12 +1,10 @@
-//! What outlets are to be told: rows written with the change that they tell, and how far each outlet is.
+//! What outlets are to be told: rows written with the change that they tell.
 //!
-//! *Invariants*: ids rise in the order of commits and are never used twice. A cursor moves on only when its
-//! outlet says so.
+//! *Invariants*: ids rise in the order of commits and are never used twice.
 
 use std::time::Duration;
 
 use cprvagt_report::Moment;
-use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -31,28 +29,6 @@ pub struct OutboxRow {
     pub made_at: Moment,
     /// The incident as it stood then.
     pub event: IncidentEvent,
-}
-
-/// How far an outlet is.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Cursor {
-    /// All up to here is told.
-    pub last_id: i64,
-    /// Failures in a row.
-    pub attempts: u32,
-    /// Not before this time.
-    pub next_try_at: Option<Moment>,
-    /// Why it failed last.
-    pub last_error: Option<String>,
-}
-
-/// Where to tell again from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ReplayFrom {
-    /// This row is the first.
-    Id(i64),
-    /// The first row written at this time or later.
-    Time(Moment),
 }
 
 impl Store {
@@ -82,87 +58,25 @@ impl Store {
         Ok(keys.len() as u64)
     }
 
-    /// At most `limit` rows after `id`, in order.
+    /// At most `limit` rows after `id`, in order, and none behind one that cannot be read.
     ///
     /// # Errors
-    /// The database fails.
+    /// The first of them cannot be read ([`StoreError::Unreadable`]), or the database fails.
     pub async fn outbox_after(&self, id: i64, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, incident, change, made_at, event FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
         );
         let rows = rows.bind(id).bind(limit).fetch_all(self.readers()).await?;
-        rows.iter().map(OutboxRow::read).collect()
+        let mut read = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match OutboxRow::read(row) {
+                Ok(row) => read.push(row),
+                Err(_) if read.is_empty() => return Err(StoreError::Unreadable(Columns(row).get("id")?)),
+                Err(_) => break,
+            }
+        }
+        Ok(read)
     }
-
-    /// How far `outlet` is; at the start when it never told anything.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn cursor(&self, outlet: &str) -> Result<Cursor, StoreError> {
-        let row = sqlx::query("SELECT * FROM outlet_cursors WHERE outlet = ?").bind(outlet);
-        let row = row.fetch_optional(self.readers()).await?;
-        row.map_or_else(|| Ok(Cursor::default()), |row| Cursor::read(&row))
-    }
-
-    /// `outlet` has told everything up to `id`, and works. It never goes back by this.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn advance(&self, outlet: &str, id: i64) -> Result<(), StoreError> {
-        let query = sqlx::query(
-            "INSERT INTO outlet_cursors (outlet, last_id, attempts) VALUES (?, ?, 0) ON CONFLICT (outlet) \
-             DO UPDATE SET last_id = max(last_id, excluded.last_id), attempts = 0, next_try_at = NULL, \
-             last_error = NULL",
-        );
-        query.bind(outlet).bind(id).execute(&mut self.writer().await.connection).await?;
-        Ok(())
-    }
-
-    /// `outlet` failed and is to be tried again at `next_try_at`.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn failed(&self, outlet: &str, error: &str, next_try_at: Moment) -> Result<(), StoreError> {
-        let query = sqlx::query(
-            "INSERT INTO outlet_cursors (outlet, last_id, attempts, next_try_at, last_error) \
-             VALUES (?, 0, 1, ?, ?) ON CONFLICT (outlet) DO UPDATE SET attempts = attempts + 1, \
-             next_try_at = excluded.next_try_at, last_error = excluded.last_error",
-        );
-        let query = query.bind(outlet).bind(micros(next_try_at)).bind(error);
-        query.execute(&mut self.writer().await.connection).await?;
-        Ok(())
-    }
-
-    /// `outlet` tells again from `from`, at once; returns how many rows that are.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn rewind(&self, outlet: &str, from: ReplayFrom) -> Result<u64, StoreError> {
-        let mut writer = self.writer().await;
-        let mut transaction = writer.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let before = match from {
-            ReplayFrom::Id(id) => id.saturating_sub(1).max(0),
-            ReplayFrom::Time(time) => last_before(&mut transaction, time).await?,
-        };
-        let query = sqlx::query(
-            "INSERT INTO outlet_cursors (outlet, last_id, attempts) VALUES (?, ?, 0) ON CONFLICT (outlet) \
-             DO UPDATE SET last_id = excluded.last_id, attempts = 0, next_try_at = NULL, last_error = NULL",
-        );
-        query.bind(outlet).bind(before).execute(&mut *transaction).await?;
-        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE id > ?")
-            .bind(before)
-            .fetch_one(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(rows.unsigned_abs())
-    }
-}
-
-/// The row before the first one written at `time` or later.
-async fn last_before(connection: &mut SqliteConnection, time: Moment) -> Result<i64, StoreError> {
-    let query = "SELECT coalesce((SELECT min(id) - 1 FROM outbox WHERE made_at >= ?), \
-                 (SELECT max(id) FROM outbox), 0)";
-    Ok(sqlx::query_scalar(query).bind(micros(time)).fetch_one(connection).await?)
 }
 
 /// Writes the row that tells of an incident, and that it is told.
@@ -194,23 +108,6 @@ impl OutboxRow {
             made_at: row.moment("made_at")?,
             event: event.map_err(|_| StoreError::Impossible("event"))?,
         })
-    }
-}
-
-impl Cursor {
-    fn read(row: &SqliteRow) -> Result<Self, StoreError> {
-        let row = Columns(row);
-        Ok(Self {
-            last_id: row.get("last_id")?,
-            attempts: row.get("attempts")?,
-            next_try_at: row.moment_maybe("next_try_at")?,
-            last_error: row.get("last_error")?,
-        })
-    }
-
-    /// Whether the outlet may try at `now`.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next_try_at.is_none_or(|next| next.0 <= now)
     }
 }
 

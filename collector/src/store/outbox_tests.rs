@@ -7,7 +7,7 @@ use super::*;
 use crate::citizen::CitizenKey;
 use crate::occurrence::Opened;
 use crate::occurrence::tests::{leak, report};
-use crate::store::{Arrival, Content};
+use crate::store::{Arrival, Content, Cursor, ReplayFrom};
 
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -112,8 +112,8 @@ async fn cursors_move_fail_and_go_back() {
         (0, 2, Some("no such folder"))
     );
     assert!(!failed.is_due(it.after(8).0) && failed.is_due(it.after(9).0));
-    it.store.advance("file", 3).await.unwrap();
-    it.store.advance("file", 2).await.unwrap();
+    assert!(it.store.advance("file", &failed, 3).await.unwrap());
+    assert!(!it.store.advance("file", &cursor().await, 2).await.unwrap(), "it never goes back");
     assert_eq!(cursor().await, Cursor { last_id: 3, ..Cursor::default() });
     assert!(it.store.outbox_after(3, 10).await.unwrap().is_empty());
     assert_eq!(it.store.rewind("file", ReplayFrom::Id(2)).await.unwrap(), 2);
@@ -121,4 +121,66 @@ async fn cursors_move_fail_and_go_back() {
     assert_eq!(it.store.rewind("file", ReplayFrom::Time(it.start)).await.unwrap(), 3);
     assert_eq!(it.store.rewind("file", ReplayFrom::Time(it.after(1000))).await.unwrap(), 0);
     assert_eq!(it.store.cursor("other").await.unwrap(), Cursor::default());
+}
+
+#[tokio::test]
+async fn a_cursor_moves_only_from_where_it_was_read() {
+    let it = Bench::new().await;
+    for id in 1..=3 {
+        it.leak(id, &format!("a{id}.example")).await;
+    }
+    let cursor = async || it.store.cursor("file").await.unwrap();
+    let start = cursor().await;
+    assert!(it.store.advance("file", &start, 2).await.unwrap());
+    assert!(!it.store.advance("file", &start, 3).await.unwrap(), "somebody else moved it");
+    let sending = cursor().await;
+    it.store.rewind("file", ReplayFrom::Id(1)).await.unwrap();
+    assert!(!it.store.advance("file", &sending, 3).await.unwrap());
+    assert!(!it.store.hold_back("file", &sending, 3, "why", it.start).await.unwrap());
+    assert_eq!((cursor().await.last_id, it.store.held_back(None, 9).await.unwrap()), (0, vec![]));
+    let sending = cursor().await;
+    it.store.rewind("file", ReplayFrom::Id(1)).await.unwrap();
+    assert!(!it.store.advance("file", &sending, 3).await.unwrap(), "set back to where it stood");
+    assert!(!it.store.advance("new", &cursor().await, 3).await.unwrap(), "another outlet's cursor");
+    assert!(it.store.advance("file", &cursor().await, 3).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_held_back_is_known_until_it_is_delivered() {
+    let it = Bench::new().await;
+    for id in 1..=3 {
+        it.leak(id, &format!("a{id}.example")).await;
+    }
+    let cursor = async || it.store.cursor("file").await.unwrap();
+    assert!(it.store.hold_back("file", &cursor().await, 1, "a number", it.start).await.unwrap());
+    assert!(it.store.hold_back("file", &cursor().await, 2, "not read", it.after(1)).await.unwrap());
+    let held = it.store.held_back(Some("file"), 9).await.unwrap();
+    let shown: Vec<_> = held.iter().map(|it| (it.id, it.reason.as_str())).collect();
+    assert_eq!(shown, [(2, "not read"), (1, "a number")]);
+    assert_eq!(held[1].at.0.as_microsecond(), it.start.0.as_microsecond());
+    assert!(it.store.held_back(Some("other"), 9).await.unwrap().is_empty());
+    assert_eq!(it.store.held_back_count("file").await.unwrap(), (2, Some(2)));
+    let outlets = it.store.outlets().await.unwrap();
+    assert_eq!((outlets[0].outlet.as_str(), outlets[0].waiting, outlets[0].held_back), ("file", 1, 2));
+
+    it.store.rewind("file", ReplayFrom::Id(1)).await.unwrap();
+    assert_eq!(it.store.held_back_count("file").await.unwrap(), (2, Some(2)));
+    assert!(it.store.advance("file", &cursor().await, 1).await.unwrap());
+    assert_eq!(it.store.held_back_count("file").await.unwrap(), (1, Some(2)));
+    assert!(it.store.hold_back("file", &cursor().await, 2, "still", it.after(2)).await.unwrap());
+    assert_eq!(it.store.held_back(None, 9).await.unwrap()[0].reason, "still");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named() {
+    let it = Bench::new().await;
+    for id in 1..=3 {
+        it.leak(id, &format!("a{id}.example")).await;
+    }
+    let spoil = sqlx::query("UPDATE outbox SET event = '{}' WHERE id = 2");
+    spoil.execute(&mut it.store.writer().await.connection).await.unwrap();
+    let before = it.store.outbox_after(0, 10).await.unwrap();
+    assert_eq!(before.iter().map(|row| row.id).collect::<Vec<_>>(), [1]);
+    assert!(matches!(it.store.outbox_after(1, 10).await, Err(StoreError::Unreadable(2))));
+    assert_eq!(it.store.outbox_after(2, 10).await.unwrap()[0].id, 3);
 }

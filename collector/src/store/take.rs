@@ -1,6 +1,6 @@
 //! Taking in what agents report: one transaction for many reports, receipts first, answers after the commit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use cprvagt_report::{AgentId, Moment, ReceiptOutcome};
 use sqlx::{Connection as _, SqliteConnection};
@@ -11,7 +11,7 @@ use super::column::{Columns, integer, micros};
 use super::event::Change;
 use super::fold::{self, Fold};
 use super::known::Known;
-use super::{Store, StoreError, Writer, agents, effects, gaps, outbox};
+use super::{Store, StoreError, Writer, agents, bounds, effects, gaps, outbox, traces};
 use crate::occurrence::Opened;
 
 /// One report that came in.
@@ -56,6 +56,12 @@ pub struct Taken {
     pub gaps: u64,
     /// Texts that had to be scrubbed again, see [`Opened::rescrubbed`].
     pub rescrubbed: u64,
+    /// Reports set aside that went because the agent has too many, see [`super::SET_ASIDE_MAX`].
+    pub set_aside_dropped: u64,
+    /// Ledgers that went for the same reason, see [`super::LEDGERS_MAX`].
+    pub ledgers_dropped: u64,
+    /// Traces that were folded because their incident has too many, see [`super::TRACES_MAX`].
+    pub traces_folded: u64,
 }
 
 impl Store {
@@ -74,6 +80,7 @@ impl Store {
         let mut taken = Taken { outcomes: outcomes(&arrivals, &is_new), ..Taken::default() };
         set_aside(&mut transaction, &fresh, now).await?;
         gaps_and_ledgers(&mut transaction, &fresh, &mut taken).await?;
+        trim(&mut transaction, &fresh, &mut taken).await?;
         let learnt = occurrences(&mut transaction, &fresh, known, now, &mut taken).await?;
         transaction.commit().await?;
         known.incidents.remember(learnt.incidents);
@@ -156,6 +163,28 @@ async fn gaps_and_ledgers(
     Ok(())
 }
 
+/// Holds each agent to what it may fill.
+async fn trim(
+    connection: &mut SqliteConnection,
+    arrivals: &[&Arrival],
+    taken: &mut Taken,
+) -> Result<(), StoreError> {
+    let (mut set_aside, mut ledgers) = (BTreeSet::new(), BTreeSet::new());
+    for arrival in arrivals {
+        match &arrival.content {
+            Content::SetAside { .. } => set_aside.insert(arrival.agent),
+            Content::Report(opened) => !opened.ledgers.is_empty() && ledgers.insert(arrival.agent),
+        };
+    }
+    for agent in set_aside {
+        taken.set_aside_dropped += bounds::trim(connection, bounds::SET_ASIDE, agent).await?;
+    }
+    for agent in ledgers {
+        taken.ledgers_dropped += bounds::trim(connection, bounds::LEDGERS, agent).await?;
+    }
+    Ok(())
+}
+
 /// Keys of rows that are there once the transaction is committed.
 #[derive(Default)]
 struct Learnt {
@@ -181,7 +210,8 @@ async fn occurrences(
     taken.occurrences = fold.rows.len() as u64;
     taken.occurrences_again = (all().count() - fold.rows.len()) as u64;
     let incidents = effects::incident_keys(connection, &fold, &known.incidents, now).await?;
-    let traces = effects::trace_keys(connection, &fold, &incidents.keys, &known.traces).await?;
+    let (traces, folded) = traces::keys(connection, &fold, &incidents.keys, &known.traces).await?;
+    taken.traces_folded = folded;
     effects::write(connection, &fold, &incidents.keys, &traces.keys, now).await?;
     for key in &incidents.created {
         outbox::tell(connection, *key, Change::Created, now).await?;

@@ -5,7 +5,7 @@
 use cprvagt_report::{Class, Confidence, Direction, Moment, Outcome, Proof};
 
 use super::danish::{self, Time, counted};
-use crate::fingerprint::SITE_UNKNOWN;
+use crate::fingerprint::{SITE_SERVER, SITE_UNKNOWN};
 use crate::store::{Counted, IncidentDetail, IncidentRow};
 
 /// What happened, in one or two sentences.
@@ -42,6 +42,7 @@ fn did(detail: &IncidentDetail, numbers: &str) -> String {
         () if detail.transports.is_empty() => format!("har behandlet {numbers}"),
         () if all(Direction::Response) => format!("har svaret klienter med {numbers}"),
         () if all(Direction::Request) => format!("har modtaget forespørgsler med {numbers}"),
+        () if site == SITE_SERVER => format!("har udvekslet {numbers} med sine klienter"),
         () if site == SITE_UNKNOWN => format!("har sendt {numbers} til en ukendt modtager"),
         () => format!("har sendt {numbers} til {site}"),
     }
@@ -68,11 +69,11 @@ pub fn why_lower_bound(detail: &IncidentDetail) -> String {
     if gaps > 0 {
         reasons.push(format!("værternes overvågning har {}", counted(gaps, "hul", "huller")));
     }
-    let leaks: u64 = detail.gaps.iter().map(|gap| gap.leaks_lost).sum();
+    let leaks: u64 = total(detail.gaps.iter().map(|gap| gap.leaks_lost));
     if leaks > 0 {
         reasons.push(format!("{} gik tabt, før de kunne sendes hertil", counted(leaks, "fund", "fund")));
     }
-    let lost: u64 = detail.ledgers.iter().map(|row| row.ledger.lost_bytes()).sum();
+    let lost: u64 = total(detail.ledgers.iter().map(|row| row.ledger.lost_bytes()));
     if lost > 0 {
         reasons.push(format!("{} trafik kunne ikke nå at blive læst", danish::size(lost)));
     }
@@ -140,7 +141,7 @@ fn about_numbers(detail: &IncidentDetail) -> Vec<String> {
 
 fn about_unread(detail: &IncidentDetail) -> Vec<String> {
     let mut unknowns = Vec::new();
-    let blind: u64 = detail.ledgers.iter().map(|row| row.ledger.blind_bytes()).sum();
+    let blind: u64 = total(detail.ledgers.iter().map(|row| row.ledger.blind_bytes()));
     if blind > 0 {
         unknowns.push(format!(
             "Hvad der stod i {} trafik fra de samme værter, som ikke kan læses. Se regnskabet nedenfor.",
@@ -158,5 +159,19 @@ fn occurrences(count: u64) -> String {
 }
 
 fn sum<T>(rows: &[Counted<T>], which: impl Fn(&T) -> bool) -> u64 {
-    rows.iter().filter(|row| which(&row.what)).map(|row| row.counts.occurrences).sum()
+    total(rows.iter().filter(|row| which(&row.what)).map(|row| row.counts.occurrences))
+}
+
+/// The sum, or the largest number there is: agents tell the parts, and may tell anything.
+fn total(parts: impl Iterator<Item = u64>) -> u64 {
+    parts.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_sum_that_is_too_large_is_the_largest() {
+        assert_eq!(super::total([u64::MAX - 1, 5, 7].into_iter()), u64::MAX);
+        assert_eq!(super::total([1, 5].into_iter()), 6);
+    }
 }

@@ -10,7 +10,7 @@ use cprvagt_report::{Direction, Outcome, Part, Proof, Rule, Severity};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::fingerprint::SITE_UNKNOWN;
+use crate::fingerprint::{SITE_SERVER, SITE_UNKNOWN};
 
 /// Danish time as a POSIX rule, so that no time zone database is needed.
 static DANISH_TIME: LazyLock<TimeZone> =
@@ -102,10 +102,10 @@ pub const fn rule(rule: Rule) -> &'static str {
 /// A recipient site as people read it, under the rule that its incidents break or under any.
 pub fn site(site: &str, rule: Option<Rule>) -> &str {
     match rule {
+        _ if site == SITE_SERVER => "Serverens klienter",
         _ if site != SITE_UNKNOWN => site,
         Some(Rule::MassExposure) => "Serverens klienter",
-        Some(_) => "Ukendt modtager",
-        None => "Ukendt eller serverens klienter",
+        _ => "Ukendt modtager",
     }
 }
 

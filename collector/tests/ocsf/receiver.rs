@@ -17,6 +17,7 @@ use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -26,6 +27,8 @@ pub enum Answer {
     Status(u16, Option<(&'static str, String)>),
     /// Nothing, ever.
     Silence,
+    /// 200, once it is told to.
+    Once(oneshot::Receiver<()>),
 }
 
 /// One request.
@@ -162,6 +165,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     let (status, header) = match next {
         Some(Answer::Silence) => std::future::pending().await,
         Some(Answer::Status(status, header)) => (status, header),
+        Some(Answer::Once(told)) => {
+            told.await.unwrap();
+            (200, None)
+        }
         None => (200, None),
     };
     let mut answer = Response::new(Full::new(Bytes::from_static(b"what a receiver says")));

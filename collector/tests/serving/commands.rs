@@ -2,18 +2,20 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cprvagt_report::{ENROL_PATH, EnrolRequest, Token};
+use cprvagt_report::{ENROL_PATH, EnrolRequest, RENEW_PATH, RenewRequest, Token};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sqlx::ConnectOptions as _;
 use uuid::Uuid;
 
 use crate::client::Dial;
-use crate::rig::{Agent, Applicant, deliver, receipts};
+use crate::rig::{Agent, Applicant, deliver, receipts, until};
 use crate::sample;
 
 /// A folder with a configuration for the program.
@@ -165,7 +167,16 @@ async fn from_token_to_incidents() {
         json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [incident, totals] = &objects[..] else { panic!("not two objects: {json}") };
     assert_eq!((&incident["schema"], &incident["citizens"]), (&"cprvagt.incident/1".into(), &2.into()));
-    assert_eq!((&totals["schema"], &totals["citizens"]), (&"cprvagt.totals/1".into(), &4.into()));
+    assert_eq!((&totals["schema"], &totals["site"]), (&"cprvagt.totals/1".into(), &"cdn.example".into()));
+    let counts = ["incidents", "occurrences", "citizens"].map(|name| totals[name].as_u64().unwrap());
+    assert_eq!((counts, totals["sites"].as_array().unwrap().len()), ([1, 2, 2], 1));
+    assert!(program.told(&["incidents", "--site", "cdn.example"]).ends_with("\ncitizens in total: 2\n"));
+    let none = program.told(&["incidents", "--json", "--site", "nobody.example"]);
+    let none: serde_json::Value = serde_json::from_str(&none).unwrap();
+    assert_eq!((&none["citizens"], &none["sites"]), (&0.into(), &serde_json::json!([])));
+    let json = program.told(&["incidents", "--json"]);
+    let all: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+    assert_eq!((&all["citizens"], all.get("site")), (&4.into(), None));
     assert_eq!(program.told(&["incidents", "--json", "--limit", "1"]).lines().count(), 2);
     let agents = program.told(&["agents"]);
     assert!(agents.contains("web1") && agents.contains(&agent.id.to_string()), "{agents}");
@@ -190,6 +201,71 @@ async fn from_token_to_incidents() {
     assert_eq!(code, Some(0), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_agent_is_refused_at_its_next_request() {
+    let program = Program::new();
+    let serving = program.serve("warn");
+    let (agent, other) = (program.enrol(&serving, "web1").await, program.enrol(&serving, "web2").await);
+    let dial = |agent: &Agent| dial_to(&serving, agent);
+    let mut client = dial(&agent).connect().await.unwrap();
+    assert_eq!(deliver(&mut client, vec![]).await.status, 200);
+    let id = agent.id.to_string();
+    let told = program.told(&["agents", "revoke", &id]);
+    assert_eq!(told, format!("agent {id} of host web1 is refused from its next request on\n"));
+
+    let report = sample::report(vec![sample::leak(1, "tracker.example")]);
+    let envelope = agent.envelope(Uuid::now_v7(), 1, &report);
+    let refused = deliver(&mut client, vec![envelope.clone()]).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.refusal().contains("revoked"), "{}", refused.refusal());
+    let mut again = dial(&agent).connect().await.unwrap();
+    assert_eq!(deliver(&mut again, vec![envelope]).await.status, 403);
+    let asked = serde_json::to_vec(&RenewRequest { request: Applicant::new().request }).unwrap();
+    assert_eq!(again.post(RENEW_PATH, "application/json", asked).await.unwrap().status, 403);
+    assert!(program.told(&["incidents"]).starts_with("no incidents\n"));
+    let mut client = dial(&other).connect().await.unwrap();
+    assert_eq!(deliver(&mut client, vec![]).await.status, 200);
+
+    assert!(program.told(&["agents", "revoke", &id]).contains("was revoked before"));
+    let unknown = program.run(&["agents", "revoke", &Uuid::now_v7().to_string()]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let listed = program.told(&["agents"]);
+    let is_revoked = |host: &str| !listed.lines().find(|line| line.starts_with(host)).unwrap().ends_with('-');
+    assert!(is_revoked("web1") && !is_revoked("web2"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outlets_are_listed_with_what_was_held_back() {
+    let program = Program::new();
+    assert!(program.told(&["outlets"]).contains("file    0           -"), "{}", program.told(&["outlets"]));
+    let serving = program.serve("warn");
+    let agent = program.enrol(&serving, "web1").await;
+    let mut client = dial_to(&serving, &agent).connect().await.unwrap();
+    let epoch = Uuid::now_v7();
+    let envelope =
+        |sequence, site| agent.envelope(epoch, sequence, &sample::report(vec![sample::leak(1, site)]));
+    deliver(&mut client, vec![envelope(1, "a.example")]).await;
+    until("the event", async || program.told(&["outlets"]).contains("file    1")).await;
+    assert_eq!(serving.end(Signal::SIGTERM).0, Some(0));
+
+    let path = program.dir.path().join("data/collector.db");
+    let mut database = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let spoil = sqlx::query("UPDATE outbox SET event = '{}' WHERE id = 1");
+    spoil.execute(&mut database).await.unwrap();
+    program.told(&["replay", "--outlet", "file", "--from", "1"]);
+    let serving = program.serve("off");
+    until("the line", async || program.told(&["outlets"]).contains("the event's row cannot be read")).await;
+    until("the gauge", async || serving.get("/metrics").contains("outlet_held_back{outlet=\"file\"} 1"))
+        .await;
+    let listed = program.told(&["outlets"]);
+    let row: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row, ["file", "1", "0", "1", "0", "-", "-"], "{listed}");
+}
+
+fn dial_to(serving: &Serving, agent: &Agent) -> Dial {
+    Dial { shown: Some(agent.shown.clone()), ..Dial::to(serving.agents) }
+}
+
 #[test]
 fn one_collector_for_a_folder() {
     let program = Program::new();
@@ -212,7 +288,6 @@ fn a_signal_to_look_again_does_not_end_it() {
 
 #[test]
 fn files_are_the_owners_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
     let program = Program::new();
     let serving = program.serve("warn");
     let files = std::fs::read_dir(program.dir.path().join("data")).unwrap();
@@ -253,4 +328,52 @@ fn mistakes_have_their_exit_codes() {
     assert_eq!((code(&["check"]), code(&["serve"])), (Some(2), Some(2)));
     std::fs::remove_file(program.config()).unwrap();
     assert_eq!(code(&["check"]), Some(2));
+}
+
+#[test]
+fn check_looks_at_the_files_that_are_named() {
+    let program = Program::new();
+    let file = |name: &str| program.dir.path().join(name);
+    let write = |name: &str, text: &str, mode: u32| {
+        std::fs::write(file(name), text).unwrap();
+        std::fs::set_permissions(file(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let all_well = || {
+        write("web.crt", &certificate.pem(), 0o644);
+        write("web.key", &key.serialize_pem(), 0o640);
+        write("secret", "correct horse battery staple", 0o600);
+        write("ca.pem", &certificate.pem(), 0o644);
+    };
+    let text = format!(
+        "[data]\ndir = {:?}\n[agents]\nlisten = \"127.0.0.1:0\"\n[web]\nlisten = \"127.0.0.1:0\"\n\
+         certificate = {:?}\nkey = {:?}\n[[outlets.webhook]]\nname = \"siem\"\nurl = \"https://siem.example/\"\n\
+         secret_file = {:?}\nca_file = {:?}\n",
+        file("data"),
+        file("web.crt"),
+        file("web.key"),
+        file("secret"),
+        file("ca.pem")
+    );
+    std::fs::write(program.config(), text).unwrap();
+    all_well();
+    program.told(&["check"]);
+    assert!(!file("data").exists(), "a check makes nothing");
+    for (name, mode) in [("web.crt", 0o646), ("web.key", 0o644), ("secret", 0o640), ("ca.pem", 0o646)] {
+        write(name, &std::fs::read_to_string(file(name)).unwrap(), mode);
+        for command in ["check", "serve"] {
+            let refused = program.run(&[command]);
+            let told = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(2), "{command} {name}: {told}");
+            assert!(told.contains(file(name).to_str().unwrap()), "{command} {name}: {told}");
+            assert!(told.contains(&format!("mode {mode:04o}")), "{command} {name}: {told}");
+        }
+        std::fs::remove_file(file(name)).unwrap();
+        assert_eq!(program.run(&["check"]).status.code(), Some(2), "without {name}");
+        all_well();
+    }
+    write("secret", "short", 0o600);
+    assert_eq!(program.run(&["check"]).status.code(), Some(2));
 }

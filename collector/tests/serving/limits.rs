@@ -8,7 +8,7 @@ use cprvagt_report::{DELIVERY_TYPE, REPORTS_PATH};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::rig::{Rig, until};
+use crate::rig::{Rig, deliver, until};
 
 async fn rig(listener: Limits) -> Rig {
     Rig::start_with(Bounds { listener, ..Bounds::default() }, |_, _| {}).await
@@ -38,4 +38,34 @@ async fn an_address_has_so_many_connections() {
     assert!(rig.dial().connect().await.is_err());
     drop(first);
     until("a place", async || rig.dial().connect().await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_behind_one_address_do_not_keep_each_other_out() {
+    let rig = rig(Limits { connections_of_address: 2, connections_of_agent: 2, ..Limits::default() }).await;
+    let (first, second) = (rig.enrol().await, rig.enrol().await);
+    let mut held = vec![];
+    for agent in [&first, &first, &second, &second] {
+        // Enrolling may still hold a place.
+        let client = until_some(async || rig.dial_as(agent).connect().await.ok()).await;
+        held.push(client);
+        assert_eq!(deliver(held.last_mut().unwrap(), vec![]).await.status, 200);
+    }
+    // With TLS 1.3 a client may believe to be connected until its first request.
+    if let Ok(mut third) = rig.dial_as(&first).connect().await {
+        assert!(third.post(REPORTS_PATH, DELIVERY_TYPE, vec![]).await.is_err());
+    }
+    assert!(rig.dial().connect().await.is_ok());
+}
+
+async fn until_some<T, F: Future<Output = Option<T>>>(mut make: impl FnMut() -> F) -> T {
+    let mut made = None;
+    for _ in 0..600 {
+        made = make().await;
+        if made.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    made.expect("it came")
 }

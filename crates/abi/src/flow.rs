@@ -5,7 +5,10 @@
 /// A TCP socket has one flow, so address and port are zero in its key; an unconnected UDP socket has
 /// one flow for each destination.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct FlowKey {
     /// The kernel's socket cookie; never zero.
@@ -20,7 +23,10 @@ pub struct FlowKey {
 
 /// Who opened a socket, as the socket tap saw it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Owner {
     /// Thread group id in the initial pid namespace; 0 when not known.
@@ -39,7 +45,10 @@ pub struct Owner {
 
 /// State of one flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::IntoBytes, zerocopy::KnownLayout)
+)]
 #[repr(C)]
 pub struct Flow {
     /// Identifier, unique while the programs are loaded; never zero.

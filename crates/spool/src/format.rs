@@ -38,6 +38,9 @@ pub const VERSION: u16 = 1;
 pub const HEADER_BYTES: usize = 64;
 /// Bytes of a record without its payload.
 pub const HEAD_BYTES: usize = 60;
+/// Largest sequence, and largest segment number that a cursor may name. No spool gets there: what claims more is
+/// damaged or forged, and counting on from it must not overflow.
+pub const NUMBER_MAX: u64 = u64::MAX / 2;
 /// How each record begins.
 pub const RECORD_MAGIC: [u8; 4] = *b"\xCARec";
 /// How each segment begins.
@@ -115,7 +118,7 @@ impl Header {
         let bytes = verified(bytes, SEGMENT_MAGIC, VERSION, HEADER_BYTES)?;
         Ok(Self {
             number: u64_at(bytes, 16),
-            first_sequence: u64_at(bytes, 24),
+            first_sequence: number_at(bytes, 24).ok_or(BadHeader::Damaged)?,
             made_at: time_at(bytes, 32).ok_or(BadHeader::Damaged)?,
             epoch: uuid_at(bytes, 40),
         })
@@ -170,7 +173,7 @@ impl Head {
         let head = Self {
             payload_crc: u32_at(bytes, 8),
             payload_bytes: u32_at(bytes, 12),
-            sequence: u64_at(bytes, 16),
+            sequence: number_at(bytes, 16)?,
             written_at: time_at(bytes, 24)?,
             leaks: u32_at(bytes, 32),
             age_clock_s: u32_at(bytes, 36),
@@ -256,6 +259,11 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// None for what is above [`NUMBER_MAX`].
+pub(crate) fn number_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64_at(bytes, at)).filter(|number| *number <= NUMBER_MAX)
 }
 
 pub(crate) fn time_at(bytes: &[u8], at: usize) -> Option<Timestamp> {

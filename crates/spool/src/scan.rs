@@ -67,10 +67,12 @@ pub fn scan(number: u64, bytes: &[u8]) -> Result<Scan, BadHeader> {
 }
 
 impl Scan {
-    /// The first sequence that belongs here.
+    /// The first sequence that belongs here: what the header says, or an earlier one that is here all the same.
+    /// Otherwise nobody could acknowledge that record.
     pub fn first_sequence(&self) -> u64 {
-        let first = || self.entries.first().map_or(1, |entry| entry.head.sequence);
-        self.header.map_or_else(first, |header| header.first_sequence)
+        let said = self.header.map(|header| header.first_sequence);
+        let found = self.entries.first().map(|entry| entry.head.sequence);
+        said.into_iter().chain(found).min().unwrap_or(1)
     }
 
     /// The last sequence that is here; one less than the first if there is none.

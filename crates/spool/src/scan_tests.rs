@@ -119,6 +119,16 @@ fn superseded_records_are_neither_read_nor_lost() {
     assert_eq!(scan.losses(0, Some(6)), []);
 }
 
+/// Only a forged header says so.
+#[test]
+fn a_record_before_the_first_that_the_header_names_can_be_acknowledged() {
+    let (mut bytes, _) = segment(&PAYLOADS);
+    let header = Header { first_sequence: 1000, ..Header::decode(&bytes).unwrap() };
+    bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+    let scan = scan(SEGMENT, &bytes).unwrap();
+    assert_eq!((scan.first_sequence(), scan.last_sequence()), (4, 7));
+}
+
 #[test]
 fn records_of_other_segments_and_epochs_do_not_pass() {
     let (bytes, _) = segment(&PAYLOADS);

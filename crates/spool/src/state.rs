@@ -64,8 +64,8 @@ impl State {
     pub fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let bytes = format::verified(bytes, MAGIC, VERSION, BYTES)?;
         let cursor = Cursor {
-            segment: format::u64_at(bytes, 16),
-            sequence: format::u64_at(bytes, 24),
+            segment: format::number_at(bytes, 16).ok_or(BadHeader::Damaged)?,
+            sequence: format::number_at(bytes, 24).ok_or(BadHeader::Damaged)?,
             epoch: format::uuid_at(bytes, 32),
         };
         let alive = format::time_at(bytes, 48).ok_or(BadHeader::Damaged)?;
@@ -101,6 +101,8 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(State::decode(&flipped), Err(BadHeader::Damaged), "bit {bit}");
         }
+        let endless = Cursor { segment: u64::MAX, ..cursor };
+        assert_eq!(State::decode(&State { cursor: endless, ..state }.encode()), Err(BadHeader::Damaged));
         for length in 0..BYTES {
             assert_eq!(State::decode(&bytes[..length]), Err(BadHeader::Damaged), "{length} bytes");
         }

@@ -115,6 +115,10 @@ impl Survey {
         else {
             return;
         };
+        // No number would be left for the next.
+        if number == u64::MAX {
+            return;
+        }
         match suffix {
             "seg" if name == self::name(number) => numbers.push((number, bytes)),
             "tmp" if name == temp_name(number) => self.temps.push(name.to_owned()),

@@ -24,7 +24,8 @@ use serde_json::Value;
 pub const WAIT: Duration = Duration::from_secs(60);
 const HOSTS: [&str; 3] = ["log.drift.example", "maal.marketing.example", "www.analyse.example"];
 const SENDERS: usize = 4;
-const PAUSE: Duration = Duration::from_millis(20);
+/// Sealing a number takes an unoptimised agent milliseconds; more than it can take would only lie in the ring.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Everything but the agent's daemon, which comes and goes.
 pub struct World {

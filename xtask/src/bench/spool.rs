@@ -16,8 +16,11 @@ use cprvagt_tests::collector::Collector;
 use serde_json::Value;
 
 use super::median;
-use crate::{build, shell};
+use crate::shell;
 
+/// All at once, so that nothing is built twice.
+const BUILD: &str = "build --release --package cprvagt-collector --package cprvagt-spool --bins \
+    --example spool_rate --example store_rate --example serve_rate";
 /// Runs of each program.
 const RUNS: usize = 3;
 /// The spool's rate is at least this share of that of raw writes.
@@ -34,19 +37,16 @@ const AGENT_REPORTS: &str = "400";
 
 /// Builds, measures, and prints a table.
 pub fn run(check: bool) -> Result<()> {
-    let collector = build::programs()?.collector;
+    shell::run(&mut shell::cargo(BUILD))?;
+    let release = shell::target_folder().join("release");
+    let example = |name| release.join("examples").join(name);
     let folder = shell::target_folder().join("bench");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let (spool_rate, store_rate, serve_rate) = (
-        example("cprvagt-spool", "spool_rate")?,
-        example("cprvagt-collector", "store_rate")?,
-        example("cprvagt-collector", "serve_rate")?,
-    );
     println!("{:<40} {:>12} {:>12} {:>7}", "median of runs", "each second", "raw writes", "ratio");
-    let ratio = spool(&spool_rate, &folder)?;
-    store(&store_rate, &folder)?;
-    let rows = serve(&serve_rate, &collector, &folder)?;
-    println!("the same by hand: {} DIR {SPOOL_SECONDS}", spool_rate.display());
+    let ratio = spool(&example("spool_rate"), &folder)?;
+    store(&example("store_rate"), &folder)?;
+    let rows = serve(&example("serve_rate"), &release.join("cprvagt-collector"), &folder)?;
+    println!("the first by hand: {} DIR {SPOOL_SECONDS}", example("spool_rate").display());
     if check && ratio < RATIO_MIN {
         bail!("bench spool: {ratio:.2} of the rate of raw writes; at least {RATIO_MIN} are asked for");
     }
@@ -54,12 +54,6 @@ pub fn run(check: bool) -> Result<()> {
         bail!("bench spool: the collector takes {rows:.0} rows a second; at least {ROWS_MIN} are asked for");
     }
     Ok(())
-}
-
-/// Builds an example for release and returns where it is.
-fn example(package: &str, name: &str) -> Result<PathBuf> {
-    shell::run(&mut shell::cargo(&format!("build --release --package {package} --example {name}")))?;
-    Ok(shell::target_folder().join("release/examples").join(name))
 }
 
 fn spool(program: &Path, folder: &Path) -> Result<f64> {

@@ -183,6 +183,16 @@ CREATE TABLE set_aside (
     PRIMARY KEY (agent, epoch, sequence)
 ) STRICT;
 
+-- How many rows of an agent went because it has too many.
+CREATE TABLE dropped (
+    agent BLOB NOT NULL,
+    what TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    -- The latest time of any of them.
+    until INTEGER NOT NULL,
+    PRIMARY KEY (agent, what)
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     incident BLOB NOT NULL,
@@ -194,10 +204,21 @@ CREATE INDEX outbox_by_time ON outbox (made_at);
 
 CREATE TABLE outlet_cursors (
     outlet TEXT PRIMARY KEY,
-    last_id INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
+    last_id INTEGER NOT NULL DEFAULT 0,
+    -- How often it was set back: tells a cursor that came back to a place from one that never left it.
+    rewinds INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
     next_try_at INTEGER,
     last_error TEXT
+) WITHOUT ROWID, STRICT;
+
+-- Events of the outbox that an outlet was not let have.
+CREATE TABLE held_back (
+    outlet TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (outlet, id)
 ) WITHOUT ROWID, STRICT;
 
 CREATE TABLE accounts (
