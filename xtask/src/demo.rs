@@ -199,8 +199,8 @@ fn incidents(outcome: &Outcome) -> String {
             text(&it["site"]),
             text(&it["part"]),
             text(&it["field"]),
-            it["citizens"],
-            it["occurrences"],
+            it["citizens"].to_string(),
+            it["occurrences"].to_string(),
             it["cleartext"],
         ));
     }
