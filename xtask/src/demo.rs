@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return refuse(MISSING, "demo: root is needed, to load kernel programs and to build the lab network");
     }
     setup::run()?;
-    let build::Programs { agent, collector } = build::programs()?;
+    let build::Programs { agent, collector } = build::programs(build::Profile::Release)?;
     let data = empty_folder()?;
     eprintln!("demo: building the lab network, starting collector and agent ...");
     let duration = arguments.seconds.map(Duration::from_secs);

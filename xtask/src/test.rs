@@ -18,7 +18,7 @@ const LIVE: &str = "test --no-fail-fast --package cprvagt-tests -- --show-output
 /// Runs all tests.
 pub fn run() -> Result<()> {
     setup::for_tests()?;
-    let programs = build::programs()?;
+    let programs = build::programs(build::Profile::Dev)?;
     let mut tally = Tally::default();
     for tests in [UNIT, LIVE] {
         tally.add(run_tests(tests, &programs)?);

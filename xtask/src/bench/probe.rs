@@ -32,7 +32,7 @@ pub fn run(check: bool) -> Result<()> {
             "bench: root is needed, to load kernel programs and to build the lab network",
         );
     }
-    let program = build::programs()?.agent;
+    let program = build::programs(build::Profile::Release)?.agent;
     let ratio = probe(&program)?;
     if check && ratio > RATIO_MAX {
         bail!(
