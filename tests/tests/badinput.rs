@@ -83,12 +83,42 @@ fn commands_of_later_versions_say_so() {
     if !can_run("commands_of_later_versions_say_so", &[Need::Agent]) {
         return;
     }
-    for arguments in [&["run"][..], &["scan", "/tmp"], &["status"], &["keys", "new"], &["self-test"]] {
+    for arguments in [&["scan", "/tmp"][..], &["learn"], &["self-test"]] {
         let (code, said) = run(&mut cprvagt(arguments));
         assert_eq!(code, Some(64), "{arguments:?}: {said}");
         assert_says(&said, &["not in this version"]);
     }
     assert_eq!(run(&mut cprvagt(&["wacth"])).0, Some(2));
+}
+
+#[test]
+fn what_enrolment_needs_is_told_before_anything_is_done() {
+    if !can_run("what_enrolment_needs_is_told_before_anything_is_done", &[Need::Agent]) {
+        return;
+    }
+    let own = Scratch::new(&unique_name()).unwrap();
+    let path = |name: &str| own.path().join(name).display().to_string();
+    let text =
+        format!("[spool]\ndir = {:?}\n[collector]\nenrolment = {:?}\n", path("spool"), path("enrolment"));
+    let config = own.write("agent.toml", text).unwrap().display().to_string();
+    let enrol = |url: &str, token: &str| {
+        let bundle = path("missing.bundle");
+        run(&mut cprvagt(&["enrol", url, "--token", token, "--bundle", &bundle, "--config", &config]))
+    };
+    let token = format!("cprvagt1.{}.{}", "A".repeat(43), "ab".repeat(32));
+    let cases: [((Option<i32>, String), &[&str]); 3] = [
+        (enrol("http://127.0.0.1:1", &token), &["https"]),
+        (enrol("https://127.0.0.1:1", "nonsense"), &["token", "cprvagt-collector token"]),
+        (enrol("https://127.0.0.1:1", &token), &["missing.bundle"]),
+    ];
+    for ((code, said), words) in cases {
+        assert_eq!(code, Some(2), "{said}");
+        assert_says(&said, words);
+    }
+    assert!(!own.path().join("enrolment").exists());
+    let (code, said) = run(&mut cprvagt(&["spool", "list", "--config", &config]));
+    assert_eq!(code, Some(2), "{said}");
+    assert_says(&said, &["spool"]);
 }
 
 #[test]
