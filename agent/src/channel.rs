@@ -1,7 +1,7 @@
 //! Messages between the agent's own processes: a length and a postcard encoding, over a socket pair.
 //!
 //! *Invariants*: nothing that travels here is captured content. Reports travel sealed, on a stream of
-//! their own ([`Frame`]).
+//! their own ([`crate::send::frame`]).
 //! *Limits*: [`MESSAGE_BYTES_MAX`] a message; the other side is of the same build, so a message that cannot be
 //! read is a failure and ends the process.
 
