@@ -241,17 +241,17 @@ fn too_many_port_ranges_for_the_kernel_are_told() {
 fn files_are_told_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("agent.toml");
-    let error = Config::load(&path).unwrap_err().to_string();
+    let error = Config::find(Some(&path)).unwrap_err().to_string();
     assert!(error.starts_with(&format!("config: {}: ", path.display())), "{error}");
     std::fs::write(&path, "[x]\n[y]\n").unwrap();
-    let error = Config::load(&path).unwrap_err().to_string();
+    let error = Config::find(Some(&path)).unwrap_err().to_string();
     let name = path.display();
     let told: Vec<&str> = error.lines().collect();
     assert_eq!(told.len(), 2, "{error}");
     assert!(told[0].starts_with(&format!("config: {name}:1:2: unknown key \"x\"")), "{error}");
     assert!(told[1].starts_with(&format!("config: {name}:2:2: ")), "{error}");
     std::fs::write(&path, b"because = \"\xff\"").unwrap();
-    assert!(Config::load(&path).unwrap_err().to_string().contains("UTF-8"));
+    assert!(Config::find(Some(&path)).unwrap_err().to_string().contains("UTF-8"));
 }
 
 #[test]

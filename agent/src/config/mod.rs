@@ -158,33 +158,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The configuration in the file at `path`.
+    /// The configuration named on the command line, else the default file, else the built-in defaults.
+    /// With it comes the file that was read, `None` for the built-in defaults.
     ///
     /// # Errors
-    /// The file is missing, unreadable, or not valid as a whole.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        cprvagt_settings::load(path, Self::parse)
+    /// The file is missing, unreadable, or not valid as a whole; only a missing *default* file is none.
+    pub fn find(named: Option<&Path>) -> Result<(Self, Option<PathBuf>), ConfigError> {
+        cprvagt_settings::find(named, Path::new(DEFAULT_PATH), Self::parse)
     }
 
     /// The same, with the text.
     ///
     /// # Errors
-    /// As [`Config::load`].
-    pub fn load_text(path: &Path) -> Result<(String, Self), ConfigError> {
-        cprvagt_settings::load(path, |text| Self::parse(text).map(|config| (text.to_owned(), config)))
-    }
-
-    /// The configuration named on the command line, else the default file, else the built-in defaults.
-    /// With it comes the file that was read, `None` for the built-in defaults.
-    ///
-    /// # Errors
-    /// As [`Config::load`]; only a missing *default* file is none.
-    pub fn find(named: Option<&Path>) -> Result<(Self, Option<PathBuf>), ConfigError> {
-        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-        match Self::load(path) {
-            Err(error) if named.is_none() && error.is_missing() => Ok((Self::default(), None)),
-            loaded => Ok((loaded?, Some(path.to_owned()))),
-        }
+    /// As [`Config::find`].
+    pub fn find_text(named: Option<&Path>) -> Result<(String, Self), ConfigError> {
+        let parse = |text: &str| Self::parse(text).map(|config| (text.to_owned(), config));
+        Ok(cprvagt_settings::find(named, Path::new(DEFAULT_PATH), parse)?.0)
     }
 
     /// The configuration that `text` spells.

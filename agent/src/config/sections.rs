@@ -24,19 +24,13 @@ const SECTIONS: &[&str] =
 
 /// The configuration that `text` spells, or everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
-    let document = Document::new(text);
-    let config = document.parse().map(|root| {
-        let root = Table::root(&document, &root);
-        let config = sections(&root);
+    Document::read(text, |document, root| {
+        let config = sections(root);
         if let Err(overfull) = flatten(&config.allow) {
             document.problem_at(overfull.at, overfull.to_string());
         }
         config
-    });
-    match (config, document.into_problems()) {
-        (Some(config), problems) if problems.is_empty() => Ok(config),
-        (_, problems) => Err(problems),
-    }
+    })
 }
 
 fn sections(root: &Table<'_, '_>) -> Config {

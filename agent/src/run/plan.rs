@@ -66,10 +66,7 @@ impl Plan {
     /// Names what is missing or wrong.
     pub fn make(config: Option<&Path>, options: &cli::Run) -> Result<Self, PlanError> {
         let path = config.unwrap_or(Path::new(crate::config::DEFAULT_PATH)).to_owned();
-        let (text, config) = match Config::load_text(&path) {
-            Err(error) if config.is_none() && error.is_missing() => (String::new(), Config::default()),
-            loaded => loaded?,
-        };
+        let (text, config) = Config::find_text(config)?;
         let policy = Policy::new(&config)?;
         let dir = &config.collector.enrolment;
         let enrolment = Enrolment::read(dir)?.ok_or_else(|| PlanError::NotEnrolled(dir.clone()))?;

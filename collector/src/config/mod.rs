@@ -110,25 +110,13 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The configuration in the file at `path`.
-    ///
-    /// # Errors
-    /// The file is missing, unreadable, or not valid as a whole.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        cprvagt_settings::load(path, Self::parse)
-    }
-
     /// The configuration named on the command line, else the default file, else the built-in defaults.
     /// With it comes the file that was read, `None` for the built-in defaults.
     ///
     /// # Errors
-    /// As [`Config::load`]; only a missing *default* file is none.
+    /// The file is missing, unreadable, or not valid as a whole; only a missing *default* file is none.
     pub fn find(named: Option<&Path>) -> Result<(Self, Option<PathBuf>), ConfigError> {
-        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-        match Self::load(path) {
-            Err(error) if named.is_none() && error.is_missing() => Ok((Self::default(), None)),
-            loaded => Ok((loaded?, Some(path.to_owned()))),
-        }
+        cprvagt_settings::find(named, Path::new(DEFAULT_PATH), Self::parse)
     }
 
     /// The configuration that `text` spells.

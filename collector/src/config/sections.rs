@@ -16,12 +16,7 @@ const SECTIONS: &[&str] = &["data", "agents", "web", "certificates", "outlets"];
 
 /// The configuration that `text` spells, or everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
-    let document = Document::new(text);
-    let config = document.parse().map(|root| sections(&Table::root(&document, &root)));
-    match (config, document.into_problems()) {
-        (Some(config), problems) if problems.is_empty() => Ok(config),
-        (_, problems) => Err(problems),
-    }
+    Document::read(text, |_, root| sections(root))
 }
 
 fn sections(root: &Table<'_, '_>) -> Config {

@@ -31,6 +31,22 @@ pub struct Document<'i> {
 }
 
 impl<'i> Document<'i> {
+    /// What `read` makes of the root table of `text`.
+    ///
+    /// # Errors
+    /// Every problem that was found on the way, in the order of the text.
+    pub fn read<T>(
+        text: &str,
+        read: impl FnOnce(&Document<'_>, &Table<'_, '_>) -> T,
+    ) -> Result<T, Vec<Problem>> {
+        let document = Document::new(text);
+        let value = document.parse().map(|root| read(&document, &Table::root(&document, &root)));
+        match (value, document.into_problems()) {
+            (Some(value), problems) if problems.is_empty() => Ok(value),
+            (_, problems) => Err(problems),
+        }
+    }
+
     /// A document over `text`.
     pub fn new(text: &'i str) -> Self {
         Self { text, problems: RefCell::default() }

@@ -56,6 +56,23 @@ pub fn load<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>)
     parse(&text).map_err(|problems| SettingsError::Invalid { path: path.to_owned(), problems })
 }
 
+/// What `parse` makes of the file that was named, else of the one at `default`, else the built-in defaults. With it
+/// comes the file that was read, `None` for the built-in defaults.
+///
+/// # Errors
+/// As [`load`]; only a missing *default* file is none.
+pub fn find<T: Default>(
+    named: Option<&Path>,
+    default: &Path,
+    parse: impl FnOnce(&str) -> Result<T, Vec<Problem>>,
+) -> Result<(T, Option<PathBuf>), SettingsError> {
+    let path = named.unwrap_or(default);
+    match load(path, parse) {
+        Err(error) if named.is_none() && error.is_missing() => Ok((T::default(), None)),
+        loaded => Ok((loaded?, Some(path.to_owned()))),
+    }
+}
+
 fn read(path: &Path) -> io::Result<String> {
     let bytes = std::fs::metadata(path)?.len();
     if bytes > FILE_BYTES_MAX {

@@ -9,4 +9,4 @@ mod file;
 pub mod size;
 
 pub use document::{Document, Place, Table, Value, nearest};
-pub use file::{Problem, SettingsError, load};
+pub use file::{Problem, SettingsError, find, load};
