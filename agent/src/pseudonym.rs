@@ -1,14 +1,12 @@
 //! A citizen's stand-in: the same for one number under one key, and useless without the key.
 //!
 //! *Invariants*: the key is zeroed when dropped, and cannot be printed or written out; it is copied only to
-//! the agent's own process that needs it. An unkeyed
-//! hash of a number can be undone by trying all numbers, so there is none.
+//! the agent's own process that needs it. An unkeyed hash of a number can be undone by trying all numbers, so
+//! there is none.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cprvagt_report::{Pseudonym, SealedNumber, seal::PublicKey};
@@ -18,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::enrol::TENANT_KEY;
+use crate::secret_file::{self, SecretFileError};
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -31,27 +30,9 @@ pub struct Key(Zeroizing<[u8; KEY_BYTES]>);
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read.
-    #[error("pseudonym key: {path}: {cause}", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
-    /// Others can read the key, or somebody else can replace it.
-    #[error(
-        "pseudonym key: {path}: mode {mode:04o}, owner {owner}: it must belong to root or to the agent's user, \
-         and no one else may read it; run: chmod 600 {path}", path = path.display()
-    )]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// Its owner's user id.
-        owner: u32,
-    },
+    /// The file cannot be read, or others can read it, or somebody else can replace it.
+    #[error("pseudonym key: {0}")]
+    File(#[from] SecretFileError),
     /// The content is no key.
     #[error(
         "pseudonym key: {path}: it must hold 64 hex digits and nothing else; make one with: \
@@ -76,7 +57,8 @@ impl Key {
             return Self::load(path);
         }
         match Self::load(&config.collector.enrolment.join(TENANT_KEY)) {
-            Err(KeyError::Unreadable { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(KeyError::File(SecretFileError::Unreadable { cause, .. }))
+                if cause.kind() == io::ErrorKind::NotFound => {}
             loaded => return loaded,
         }
         tracing::warn!(
@@ -90,14 +72,8 @@ impl Key {
     /// # Errors
     /// The file cannot be read, is exposed, or holds something else.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let unreadable = |cause| KeyError::Unreadable { path: path.to_owned(), cause };
-        let file = File::open(path).map_err(unreadable)?;
-        let meta = file.metadata().map_err(unreadable)?;
-        let (mode, owner) = (meta.mode() & 0o7777, meta.uid());
-        let is_ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
-        if mode & 0o077 != 0 || !is_ours {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode, owner });
-        }
+        let (file, _) = secret_file::open(path)?;
+        let unreadable = |cause| SecretFileError::Unreadable { path: path.to_owned(), cause };
         // Room for one byte too many, so that a longer file is noticed and no reallocation leaves a copy.
         let mut text = Zeroizing::new(Vec::with_capacity(2 * KEY_BYTES + 8));
         file.take(2 * KEY_BYTES as u64 + 4).read_to_end(&mut text).map_err(unreadable)?;
@@ -219,7 +195,7 @@ mod tests {
     fn files_that_others_can_read_are_refused() {
         for mode in [0o640, 0o604, 0o644, 0o660, 0o666] {
             let error = load(&"ab".repeat(32), mode).err().unwrap();
-            assert!(matches!(error, KeyError::Exposed { .. }), "{mode:o}: {error}");
+            assert!(matches!(error, KeyError::File(SecretFileError::Exposed { .. })), "{mode:o}: {error}");
         }
     }
 
@@ -262,7 +238,10 @@ mod tests {
         assert_eq!(pseudonym(&config), load(&"cd".repeat(32), 0o600).unwrap().pseudonym(&[b'0'; 10]));
         fs::set_permissions(enrolled.path().join("tenant.key"), fs::Permissions::from_mode(0o644)).unwrap();
         config.pseudonym.key_file = None;
-        assert!(matches!(Key::of(&config), Err(KeyError::Exposed { .. })), "never a silent random key");
+        assert!(
+            matches!(Key::of(&config), Err(KeyError::File(SecretFileError::Exposed { .. }))),
+            "never a silent random key"
+        );
     }
 
     #[test]

@@ -56,6 +56,16 @@ pub enum BadRecord {
     },
 }
 
+impl BadRecord {
+    /// Counts it; the first is told. They come in floods or not at all.
+    pub fn note(self, count: &mut u64) {
+        *count += 1;
+        if *count == 1 {
+            tracing::warn!(bad = %self, "a record of the kernel programs was left out");
+        }
+    }
+}
+
 impl<'a> Record<'a> {
     /// Reads one record of the ring.
     ///

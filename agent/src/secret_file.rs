@@ -4,7 +4,7 @@
 //! call that writes it returns.
 //! *Limits*: [`FILE_BYTES_MAX`] bytes a file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -46,13 +46,7 @@ pub enum SecretFileError {
 /// It cannot be read, is exposed, is larger than [`FILE_BYTES_MAX`], or is not UTF-8.
 pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
     let unreadable = |cause| SecretFileError::Unreadable { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(unreadable)?;
-    let meta = file.metadata().map_err(unreadable)?;
-    let (mode, owner) = (meta.mode() & 0o7777, meta.uid());
-    let is_ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
-    if mode & 0o077 != 0 || !is_ours {
-        return Err(SecretFileError::Exposed { path: path.to_owned(), mode, owner });
-    }
+    let (file, meta) = open(path)?;
     if meta.len() > FILE_BYTES_MAX {
         let cause = io::Error::other(format!("{} bytes; the most is {FILE_BYTES_MAX}", meta.len()));
         return Err(unreadable(cause));
@@ -61,6 +55,22 @@ pub fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
     let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX as usize + 1));
     file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
     Ok(text)
+}
+
+/// A file that only its owner may read, opened.
+///
+/// # Errors
+/// It cannot be opened, or is exposed.
+pub fn open(path: &Path) -> Result<(File, Metadata), SecretFileError> {
+    let unreadable = |cause| SecretFileError::Unreadable { path: path.to_owned(), cause };
+    let file = File::open(path).map_err(unreadable)?;
+    let meta = file.metadata().map_err(unreadable)?;
+    let (mode, owner) = (meta.mode() & 0o7777, meta.uid());
+    let is_ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
+    if mode & 0o077 != 0 || !is_ours {
+        return Err(SecretFileError::Exposed { path: path.to_owned(), mode, owner });
+    }
+    Ok((file, meta))
 }
 
 /// Makes the file at `path`, readable by its owner alone; never over another.

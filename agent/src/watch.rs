@@ -26,7 +26,7 @@ use crate::{
     process::Processes,
     procfs::Procfs,
     pseudonym::{Key, KeyError},
-    record::{BadRecord, Record},
+    record::Record,
     screen::Screen,
     scrub::Scrubber,
 };
@@ -198,7 +198,7 @@ impl Watch {
             Ok(record) => {
                 pipeline.take(record, now, &mut |request| show(screen, request, &mut twice, &mut broken))
             }
-            Err(bad) => tell_bad(bad, bad_records),
+            Err(bad) => bad.note(bad_records),
         });
         for (first, second) in twice {
             capture.remove_second_attachment(first, second);
@@ -249,14 +249,6 @@ fn show(screen: &mut Screen, request: Request, twice: &mut Vec<(u32, u32)>, brok
             }
         }
         Request::RemoveSecondSite { first, second } => twice.push((first, second)),
-    }
-}
-
-/// The first bad record is told, all are counted: they come in floods or not at all.
-fn tell_bad(bad: BadRecord, count: &mut u64) {
-    *count += 1;
-    if *count == 1 {
-        tracing::warn!(%bad, "a record of the kernel programs was left out");
     }
 }
 

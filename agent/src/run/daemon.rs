@@ -53,6 +53,7 @@ pub struct Daemon {
     status: StatusSocket,
     since: Moment,
     inspect_said: (Instant, InspectStatus),
+    ledger: Value,
     send_said: (Instant, Option<Box<SendStatus>>),
     done: bool,
 }
@@ -113,6 +114,7 @@ impl Daemon {
             status,
             since: Moment::now(),
             inspect_said: (now, InspectStatus::default()),
+            ledger: Value::Null,
             send_said: (now, None),
             done: false,
         })
@@ -162,6 +164,7 @@ impl Daemon {
         match message {
             FromInspect::Ready => {}
             FromInspect::Alive(status) => self.inspect_said = (now, status),
+            FromInspect::Ledger(json) => self.ledger = serde_json::from_str(&json).unwrap_or_default(),
             FromInspect::RemoveSecondSite { first, second } => {
                 self.capture.remove_second_attachment(first, second)
             }
@@ -209,7 +212,7 @@ impl Daemon {
                 "open_flows": inspect.open_flows, "leaks": inspect.leaks, "queued_leaks": inspect.queued_leaks,
                 "lost_leaks": inspect.lost_leaks, "bad_records": inspect.bad_records,
             },
-            "ledger": serde_json::from_str::<Value>(&inspect.ledger).unwrap_or(Value::Null),
+            "ledger": self.ledger,
             "send": send,
         })
     }

@@ -161,12 +161,7 @@ impl Inspecting {
         let bad = &mut status.bad_records;
         let count = ring.drain(RECORDS_PER_TURN, |bytes| match Record::parse(bytes) {
             Ok(record) => pipeline.take(record, now, &mut |request| way_out.take(request)),
-            Err(problem) => {
-                *bad += 1;
-                if *bad == 1 {
-                    tracing::warn!(%problem, "a record of the kernel programs was left out");
-                }
-            }
+            Err(problem) => problem.note(bad),
         });
         way_out.broken.map_or(Ok(count == RECORDS_PER_TURN), Err)
     }
@@ -227,7 +222,7 @@ impl Inspecting {
         })?;
         let Some(pipeline) = &self.pipeline else { return Ok(()) };
         let ledger = pipeline.ledger(kernel);
-        self.status.ledger = json(&ledger);
+        self.tell(&FromInspect::Ledger(json(&ledger)))?;
         self.outbox.ledger(ledger, now);
         Ok(())
     }

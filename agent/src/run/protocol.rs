@@ -54,6 +54,8 @@ pub enum FromInspect {
     Ready,
     /// It works; once a second.
     Alive(InspectStatus),
+    /// The account as it is now, as JSON; whenever it was made up.
+    Ledger(String),
     /// Two attachments fire for one call.
     RemoveSecondSite {
         /// Fires first.
@@ -80,8 +82,6 @@ pub struct InspectStatus {
     pub lost_leaks: u64,
     /// Records of the kernel programs that could not be read.
     pub bad_records: u64,
-    /// The last account, as JSON.
-    pub ledger: String,
 }
 
 /// What inspect asks of the thread that may read `/proc`.
