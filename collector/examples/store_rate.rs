@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use cprvagt_collector::citizen::CitizenKey;
 use cprvagt_collector::occurrence::Opened;
 use cprvagt_collector::store::{Arrival, Content, Store};
+use cprvagt_report::sample::{self, name};
 use cprvagt_report::{
-    AgentId, Checksum, Class, Confidence, Destination, Direction, Entry, Host, HostId, Leak, LeakId,
-    LeakSchema, Location, Mask, Moment, Outcome, Part, Process, Proof, Protocol, Pseudonym,
-    REPORT_ENTRIES_MAX, Report, ReportSchema, Rule, Score, Scrub, Scrubbed, Severity, System, Transport,
+    AgentId, Entry, Host, HostId, Leak, LeakId, Location, Moment, Part, Process, Protocol,
+    REPORT_ENTRIES_MAX, Report, ReportSchema, System, Transport,
 };
 use uuid::Uuid;
 
@@ -87,22 +87,8 @@ impl Source {
         let incident = self.leaks as usize % INCIDENTS;
         let trace = self.leaks as usize / INCIDENTS % TRACES;
         Leak {
-            schema: LeakSchema::V1,
             id: LeakId::now(),
             observed_at: Moment::now(),
-            rule: Rule::NotAllowed,
-            also_breaks: vec![],
-            severity: Severity::High,
-            confidence: Confidence::High,
-            score: Score::from_tenths(231),
-            class: Class::Cpr,
-            checksum: Checksum::Mod11,
-            masked: Mask::of("xxxxxx-xxxx"),
-            pseudonym: Pseudonym::from_keyed_hash(citizen.to_be_bytes()),
-            sealed: None,
-            direction: Some(Direction::Egress),
-            outcome: Some(Outcome::Sent),
-            host: None,
             process: Some(Process {
                 pid: Some(4711),
                 comm: Some(name("nginx")),
@@ -115,20 +101,11 @@ impl Source {
                 vendor: Some(name("Leverandør A/S")),
                 controller: Some(name("Myndighed X")),
             }),
-            destination: Some(Destination {
-                ip: Some([192, 0, 2, 1].into()),
-                port: Some(443),
-                host: Some(name(&format!("a{trace}.stats{incident}.example"))),
-                recipient: None,
-                via: None,
-                proof: Proof::Proven,
-            }),
             transport: Some(Transport {
                 protocol: Protocol::Tcp,
                 encrypted: true,
                 tls_version: Some("1.3".into()),
             }),
-            tap: Some("openssl.SSL_write".into()),
             location: Location {
                 protocol: "http/1.1".into(),
                 part: Part::Json,
@@ -136,21 +113,7 @@ impl Source {
                 path: Some(name("/v1/borger/{}")),
             },
             decodings: vec!["gzip".into()],
-            also_present: vec![],
-            source: None,
+            ..sample::leak(citizen, &format!("a{trace}.stats{incident}.example"))
         }
     }
-}
-
-/// The names here hold no number.
-struct AsIs;
-
-impl Scrub for AsIs {
-    fn scrub(&self, text: &[u8]) -> String {
-        String::from_utf8_lossy(text).into_owned()
-    }
-}
-
-fn name(text: &str) -> Scrubbed {
-    Scrubbed::by(&AsIs, text)
 }

@@ -1,28 +1,12 @@
 //! What a report becomes, above all one that an attacker wrote. Its sample leak serves the store's tests too.
 
 use cprvagt_cpr::citizens::Citizens;
-use cprvagt_report::{
-    Destination, Endpoint, LeakSchema, Location, Mask, Part, Pseudonym, ReportSchema, Rule, Score, System,
-    Transport, Unread,
-};
+pub(crate) use cprvagt_report::sample::name;
+use cprvagt_report::{Endpoint, Location, Part, ReportSchema, System, Transport, Unread, sample};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::*;
-
-/// Leaves everything as it is, as a host that was taken over would.
-struct AsIs;
-
-impl Scrub for AsIs {
-    fn scrub(&self, text: &[u8]) -> String {
-        String::from_utf8_lossy(text).into_owned()
-    }
-}
-
-/// A name that nobody scrubbed.
-pub(crate) fn name(text: &str) -> Scrubbed {
-    Scrubbed::by(&AsIs, text)
-}
 
 fn label(text: &str) -> Label {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).unwrap()
@@ -36,38 +20,15 @@ pub(crate) fn moment(second: i64) -> Moment {
 /// A leak with this id of citizen number `citizen` to `host`.
 pub(crate) fn leak(id: u128, citizen: u128, host: &str) -> Leak {
     Leak {
-        schema: LeakSchema::V1,
         id: LeakId(Uuid::from_u128(id)),
         observed_at: moment(0),
-        rule: Rule::NotAllowed,
-        also_breaks: vec![],
-        severity: Severity::High,
-        confidence: Confidence::High,
-        score: Score::from_tenths(231),
-        class: Class::Cpr,
-        checksum: Checksum::Mod11,
-        masked: Mask::of("xxxxxx-xxxx"),
-        pseudonym: Pseudonym::from_keyed_hash(citizen.to_be_bytes()),
-        sealed: None,
-        direction: Some(Direction::Egress),
-        outcome: Some(Outcome::Sent),
-        host: None,
         process: Some(Process { pid: Some(4711), exe: Some(name("/usr/sbin/nginx")), ..Process::default() }),
         system: Some(System { name: name("TastSelv"), vendor: None, controller: Some(name("Myndighed X")) }),
-        destination: Some(Destination {
-            ip: Some([192, 0, 2, 1].into()),
-            port: Some(443),
-            host: Some(name(host)),
-            recipient: None,
-            via: None,
-            proof: Proof::Proven,
-        }),
         transport: Some(Transport {
             protocol: Protocol::Tcp,
             encrypted: true,
             tls_version: Some("1.3".into()),
         }),
-        tap: Some("openssl.SSL_write".into()),
         location: Location {
             protocol: "http/1.1".into(),
             part: Part::Json,
@@ -75,8 +36,7 @@ pub(crate) fn leak(id: u128, citizen: u128, host: &str) -> Leak {
             path: Some(name("/v1/borger/{}")),
         },
         decodings: vec!["gzip".into()],
-        also_present: vec![],
-        source: None,
+        ..sample::leak(citizen, host)
     }
 }
 

@@ -6,16 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
-use sha2::Sha256;
 
 use crate::database;
+use crate::pseudonym::keyed_hash;
 
 /// What is hashed before the agent's pseudonym.
 const CONTEXT: &[u8] = b"cprvagt/citizen/1\0";
-/// Bytes of a citizen.
-const CITIZEN_BYTES: usize = 16;
 
 /// The collector's own key.
 #[derive(Debug)]
@@ -34,14 +31,8 @@ impl CitizenKey {
     ///
     /// # Errors
     /// When `pseudonym` is something else.
-    ///
-    /// # Panics
-    /// Never: HMAC takes keys of any length.
     pub fn citizen(&self, pseudonym: &str) -> Result<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.update(CONTEXT);
-        mac.update(&HEXLOWER.decode(pseudonym.as_bytes())?);
-        Ok(HEXLOWER.encode(&mac.finalize().into_bytes()[..CITIZEN_BYTES]))
+        Ok(keyed_hash(&self.0, CONTEXT, &HEXLOWER.decode(pseudonym.as_bytes())?))
     }
 }
 

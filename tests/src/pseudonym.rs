@@ -13,6 +13,15 @@ const DOMAIN: &[u8] = b"cprvagt/pseudonym/1\0";
 /// Bytes of a pseudonym; it is written in hexadecimal.
 const PSEUDONYM_BYTES: usize = 16;
 
+/// What agent and collector make of `content` under a key: the first half of an HMAC-SHA-256 over `domain` and
+/// `content`, in lowercase hexadecimal.
+pub(crate) fn keyed_hash(key: &[u8], domain: &[u8], content: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(domain);
+    mac.update(content);
+    data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()[..PSEUDONYM_BYTES])
+}
+
 /// A tenant key and the file it was written to.
 #[derive(Debug)]
 pub struct Key {
@@ -50,15 +59,9 @@ impl Key {
     }
 
     /// The pseudonym of the number with these ten digits: 32 lowercase hexadecimal characters.
-    ///
-    /// # Panics
-    /// Never: HMAC takes keys of any length.
     #[must_use]
     pub fn pseudonym(&self, digits: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.bytes).expect("HMAC takes keys of any length");
-        mac.update(DOMAIN);
-        mac.update(digits.as_bytes());
-        data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()[..PSEUDONYM_BYTES])
+        keyed_hash(&self.bytes, DOMAIN, digits.as_bytes())
     }
 }
 

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use cprvagt_report::{
-    Checksum, Class, Confidence, Destination, Direction, Endpoint, Label, LeakId, LeakSchema, Location, Mask,
-    Moment, Outcome, Part, Process, Proof, Protocol, Pseudonym, Rule, Score, Scrubbed, Severity, Transport,
-    Unread,
+    Endpoint, Label, Location, Mask, Moment, Part, Process, Proof, Protocol, Pseudonym, Rule, Scrubbed,
+    Transport, Unread, sample,
 };
 use jiff::Timestamp;
 
@@ -23,45 +22,21 @@ fn moment(second: i64) -> Moment {
 
 /// A leak to `host` about the citizen with this pseudonym.
 pub(super) fn leak(host: &str, citizen: u8) -> Leak {
-    Leak {
-        schema: LeakSchema::V1,
-        id: LeakId(uuid::Uuid::from_u128(7)),
+    let mut leak = Leak {
         observed_at: moment(0),
-        rule: Rule::NotAllowed,
-        also_breaks: vec![],
-        severity: Severity::High,
-        confidence: Confidence::High,
-        score: Score::from_tenths(231),
-        class: Class::Cpr,
-        checksum: Checksum::Mod11,
         masked: Mask::of("000000-0000"),
         pseudonym: Pseudonym::from_keyed_hash([citizen; 16]),
-        sealed: None,
-        direction: Some(Direction::Egress),
-        outcome: Some(Outcome::Sent),
-        host: None,
         process: Some(Process { pid: Some(7), comm: Some(name("curl")), ..Process::default() }),
-        system: None,
-        destination: Some(Destination {
-            ip: Some("192.0.2.7".parse().unwrap()),
-            port: Some(443),
-            host: Some(name(host)),
-            recipient: None,
-            via: None,
-            proof: Proof::Proven,
-        }),
-        transport: Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None }),
-        tap: Some("openssl.SSL_write".into()),
         location: Location {
             protocol: "http/1.1".into(),
             part: Part::UrlQuery,
             field: Some(name("cpr")),
             path: Some(name("/b/{}")),
         },
-        decodings: vec![],
-        also_present: vec![],
-        source: None,
-    }
+        ..sample::leak(citizen.into(), host)
+    };
+    leak.destination.as_mut().unwrap().ip = Some([192, 0, 2, 7].into());
+    leak
 }
 
 fn clear(mut leak: Leak, second: i64) -> Leak {

@@ -13,6 +13,8 @@ mod ledger;
 mod line;
 mod moment;
 mod report;
+#[cfg(feature = "sample")]
+pub mod sample;
 pub mod seal;
 mod token;
 mod vocabulary;
