@@ -41,9 +41,9 @@ async fn main() -> Result<(), Failure> {
     let mut source = Source::new()?;
     let (mut taken, mut spent, mut slowest) = (0, Duration::ZERO, Duration::ZERO);
     while taken < rows {
-        let arrivals = (0..reports_a_take).map(|_| source.arrival()).collect();
+        let arrivals: Vec<Arrival> = (0..reports_a_take).map(|_| source.arrival()).collect();
         let start = Instant::now();
-        taken += usize::try_from(store.take(arrivals).await?.occurrences)?;
+        taken += usize::try_from(store.take(&arrivals).await?.occurrences)?;
         spent += start.elapsed();
         slowest = slowest.max(start.elapsed());
     }

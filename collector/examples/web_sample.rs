@@ -79,7 +79,7 @@ async fn fill(store: &Store) -> Result<(), Failure> {
             });
             let report: Report = serde_json::from_value(report)?;
             let content = Content::Report(Box::new(Opened::of(*agent, report, &key)));
-            store.take(vec![Arrival { agent: *agent, epoch, sequence, content }]).await?;
+            store.take(&[Arrival { agent: *agent, epoch, sequence, content }]).await?;
         }
     }
     let seen = [(agents[0], Moment(now)), (agents[1], Moment(now)), (agents[2], Moment(now - hours(5)))];

@@ -162,14 +162,10 @@ impl Writer {
         }
     }
 
-    async fn write(&self, mut group: Vec<Waiting>) {
-        let sizes: Vec<usize> = group.iter().map(|waiting| waiting.arrivals.len()).collect();
-        let arrivals: Vec<Arrival> = match &mut group[..] {
-            [only] => std::mem::take(&mut only.arrivals),
-            many => many.iter().flat_map(|waiting| waiting.arrivals.iter().cloned()).collect(),
-        };
-        match self.take(arrivals).await {
-            Ok(taken) => answer(group, sizes, taken.outcomes),
+    async fn write(&self, group: Vec<Waiting>) {
+        let arrivals: Vec<&Arrival> = group.iter().flat_map(|waiting| &waiting.arrivals).collect();
+        match self.take(&arrivals).await {
+            Ok(taken) => answer(group, taken.outcomes),
             // Which delivery the store cannot take is found by giving it each alone.
             Err(NotTaken::Failed) if group.len() > 1 => {
                 for waiting in group {
@@ -180,7 +176,7 @@ impl Writer {
         }
     }
 
-    async fn take(&self, arrivals: Vec<Arrival>) -> Result<Taken, NotTaken> {
+    async fn take(&self, arrivals: &[&Arrival]) -> Result<Taken, NotTaken> {
         let begun = Instant::now();
         let taken = self.store.take(arrivals).await;
         metrics::histogram!("ingest_commit_seconds").record(begun.elapsed().as_secs_f64());
@@ -200,10 +196,11 @@ impl Writer {
     }
 }
 
-fn answer(group: Vec<Waiting>, sizes: Vec<usize>, outcomes: Vec<ReceiptOutcome>) {
+fn answer(group: Vec<Waiting>, outcomes: Vec<ReceiptOutcome>) {
     let mut outcomes = outcomes.into_iter();
-    for (waiting, size) in group.into_iter().zip(sizes) {
-        waiting.answer(Ok(outcomes.by_ref().take(size).collect()));
+    for waiting in group {
+        let own = outcomes.by_ref().take(waiting.arrivals.len()).collect();
+        waiting.answer(Ok(own));
     }
 }
 

@@ -145,11 +145,6 @@ impl Collector {
         self.agents
     }
 
-    /// Where people read.
-    pub const fn web_address(&self) -> SocketAddr {
-        self.web
-    }
-
     /// Both addresses in one line, for a person or a script.
     pub fn addresses(&self) -> String {
         let scheme = if self.web_tls { "https" } else { "http" };

@@ -87,7 +87,7 @@ fn fill(collector: &Collector) {
             let content = Content::Report(Box::new(Opened::of(agent, report, &key)));
             Arrival { agent, epoch, sequence, content }
         });
-        store.take(arrivals.collect()).await.unwrap();
+        store.take(&arrivals.collect::<Vec<_>>()).await.unwrap();
     });
 }
 

@@ -26,7 +26,8 @@ impl Bench {
     async fn take(&self, agent: u128, content: impl IntoIterator<Item = Content>) -> Taken {
         let (agent, epoch) = (AgentId(Uuid::from_u128(agent)), Uuid::now_v7());
         let arrival = |(content, sequence)| Arrival { agent, epoch, sequence, content };
-        self.store.take(content.into_iter().zip(1..).map(arrival).collect()).await.unwrap()
+        let arrivals: Vec<Arrival> = content.into_iter().zip(1..).map(arrival).collect();
+        self.store.take(&arrivals).await.unwrap()
     }
 
     fn entries(&self, agent: u128, entries: Vec<Entry>) -> Content {

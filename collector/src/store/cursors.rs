@@ -5,7 +5,6 @@
 //! moves the cursor over it, and forgotten in the one that moves it over the event delivered.
 
 use cprvagt_report::Moment;
-use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -228,11 +227,6 @@ impl Cursor {
             next_try_at: row.moment_maybe("next_try_at")?,
             last_error: row.get("last_error")?,
         })
-    }
-
-    /// Whether the outlet may try at `now`.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next_try_at.is_none_or(|next| next.0 <= now)
     }
 
     /// Whether neither the outlet nor a replay has moved it since `other` was read.

@@ -30,7 +30,7 @@ impl Bench {
         let leak = Box::new(leak(id.into(), id.into(), host));
         let opened = Opened::of(agent, report(vec![Entry::Leak(leak)]), &self.key);
         let content = Content::Report(Box::new(opened));
-        self.store.take(vec![Arrival { agent, epoch: Uuid::nil(), sequence: id, content }]).await.unwrap();
+        self.store.take(&[Arrival { agent, epoch: Uuid::nil(), sequence: id, content }]).await.unwrap();
     }
 
     /// So many seconds after the start.
@@ -111,7 +111,7 @@ async fn cursors_move_fail_and_go_back() {
         (failed.last_id, failed.attempts, failed.last_error.as_deref()),
         (0, 2, Some("no such folder"))
     );
-    assert!(!failed.is_due(it.after(8).0) && failed.is_due(it.after(9).0));
+    assert_eq!(failed.next_try_at, Some(it.after(9)), "not due before, and due then");
     assert!(it.store.advance("file", &failed, 3).await.unwrap());
     assert!(!it.store.advance("file", &cursor().await, 2).await.unwrap(), "it never goes back");
     assert_eq!(cursor().await, Cursor { last_id: 3, ..Cursor::default() });

@@ -72,13 +72,13 @@ async fn a_report_counts_once_however_often_it_comes() {
     let mut it = Bench::new().await;
     let arrival =
         it.arrival(1, vec![leak(1, 1, "a.example"), leak(2, 1, "a.example"), leak(3, 2, "a.example")]);
-    let taken = it.store.take(vec![arrival.clone(), arrival.clone()]).await.unwrap();
+    let taken = it.store.take(&[arrival.clone(), arrival.clone()]).await.unwrap();
     assert_eq!(taken.outcomes, [STORED, DUPLICATE]);
     assert_eq!((taken.occurrences, taken.incidents_created), (3, 1));
     it.run("UPDATE receipts SET received_at = received_at - 86400000000").await;
-    assert_eq!(it.store.take(vec![arrival.clone()]).await.unwrap().outcomes, [DUPLICATE]);
+    assert_eq!(it.store.take(std::slice::from_ref(&arrival)).await.unwrap().outcomes, [DUPLICATE]);
     it.store = Store::open(it.dir.path()).await.unwrap();
-    assert_eq!(it.store.take(vec![arrival]).await.unwrap().outcomes, [DUPLICATE]);
+    assert_eq!(it.store.take(&[arrival]).await.unwrap().outcomes, [DUPLICATE]);
     let incident = it.only_incident().await;
     assert_eq!(
         (incident.occurrences, incident.citizens, incident.encrypted, incident.cleartext),
@@ -91,11 +91,11 @@ async fn a_report_counts_once_however_often_it_comes() {
 async fn a_leak_counts_once_under_two_epochs() {
     let mut it = Bench::new().await;
     let first = it.arrival(1, vec![leak(1, 1, "a.example"), leak(2, 2, "a.example")]);
-    it.store.take(vec![first]).await.unwrap();
+    it.store.take(&[first]).await.unwrap();
     it.epoch = Uuid::from_u128(3);
     let again =
         it.arrival(1, vec![leak(2, 2, "a.example"), leak(3, 3, "a.example"), leak(3, 3, "a.example")]);
-    let taken = it.store.take(vec![again]).await.unwrap();
+    let taken = it.store.take(&[again]).await.unwrap();
     assert_eq!((taken.outcomes, taken.occurrences, taken.occurrences_again), (vec![STORED], 1, 2));
     let incident = it.only_incident().await;
     assert_eq!((incident.occurrences, incident.citizens), (3, 3));
@@ -108,7 +108,7 @@ async fn the_same_number_of_another_agent_is_another_report() {
     let first = it.arrival(1, vec![leak(1, 1, "a.example")]);
     it.agent = AgentId(Uuid::from_u128(9));
     let other = it.arrival(1, vec![leak(2, 1, "a.example")]);
-    assert_eq!(it.store.take(vec![first, other]).await.unwrap().outcomes, [STORED, STORED]);
+    assert_eq!(it.store.take(&[first, other]).await.unwrap().outcomes, [STORED, STORED]);
     let incident = it.only_incident().await;
     assert_eq!((incident.occurrences, incident.citizens), (2, 1));
     let detail = it.store.incident(incident.id).await.unwrap().unwrap();
@@ -124,7 +124,7 @@ async fn times_widen_whatever_the_clocks_say() {
             observed_at: moment(second),
             ..leak(second.cast_unsigned().into(), 1, "a.example")
         };
-        it.store.take(vec![it.arrival(sequence, seconds.map(at).to_vec())]).await.unwrap();
+        it.store.take(&[it.arrival(sequence, seconds.map(at).to_vec())]).await.unwrap();
     }
     let incident = it.only_incident().await;
     assert_eq!((incident.first_seen, incident.last_seen), (moment(-YEAR), moment(YEAR)));
@@ -150,8 +150,8 @@ async fn two_stores_that_race_make_one_incident() {
         let mine = it.arrival(round * 2 + 1, vec![leak(id + 1, 1, &host)]);
         let theirs = it.arrival(round * 2 + 2, vec![leak(id + 2, 2, &host)]);
         let (left, right) = (it.store.clone(), other.clone());
-        let left = tokio::spawn(async move { left.take(vec![mine]).await });
-        let right = tokio::spawn(async move { right.take(vec![theirs]).await });
+        let left = tokio::spawn(async move { left.take(&[mine]).await });
+        let right = tokio::spawn(async move { right.take(&[theirs]).await });
         let created =
             left.await.unwrap().unwrap().incidents_created + right.await.unwrap().unwrap().incidents_created;
         assert_eq!(created, 1);
@@ -170,13 +170,13 @@ async fn a_take_that_is_dropped_midway_did_all_or_nothing() {
         let id = u128::from(rounds);
         let arrival = it.arrival(rounds, vec![leak(id, id, "a.example"), leak(id + 10_000, id, "b.example")]);
         let (store, given) = (it.store.clone(), arrival.clone());
-        let taking = tokio::spawn(async move { store.take(vec![given]).await });
+        let taking = tokio::spawn(async move { store.take(&[given]).await });
         std::thread::sleep(patience);
         taking.abort();
         let ended = taking.await.is_ok_and(|taken| taken.is_ok());
         patience = if ended { Duration::ZERO } else { patience + Duration::from_micros(30) };
         dropped += u64::from(!ended);
-        it.store.take(vec![arrival]).await.unwrap();
+        it.store.take(&[arrival]).await.unwrap();
         assert_eq!(it.count("receipts").await, rounds as i64);
         assert_eq!(it.count("occurrences").await, 2 * rounds as i64);
         let rows = it.store.incidents(&IncidentQuery::default()).await.unwrap();
@@ -188,19 +188,19 @@ async fn a_take_that_is_dropped_midway_did_all_or_nothing() {
 #[tokio::test]
 async fn a_full_disk_is_said_and_leaves_nothing_half_done() {
     let it = Bench::new().await;
-    it.store.take(vec![it.arrival(1, vec![leak(1, 1, "a.example")])]).await.unwrap();
+    it.store.take(&[it.arrival(1, vec![leak(1, 1, "a.example")])]).await.unwrap();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(it.store.readers()).await.unwrap();
     let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 2));
     sqlx::query(limit).execute(&mut it.store.writer().await.connection).await.unwrap();
     let many =
         |base: u128| (0..2000).map(|n| leak(base + n, n, &format!("a{n}.example"))).collect::<Vec<_>>();
     let large = it.arrival(2, many(1000));
-    let error = it.store.take(vec![large.clone()]).await.unwrap_err();
+    let error = it.store.take(std::slice::from_ref(&large)).await.unwrap_err();
     assert!(matches!(error, StoreError::Full), "{error:?}");
     assert_eq!((it.count("receipts").await, it.count("occurrences").await), (1, 1));
     assert_eq!(it.only_incident().await.occurrences, 1);
     it.run("PRAGMA max_page_count = 100000").await;
-    let taken = it.store.take(vec![large]).await.unwrap();
+    let taken = it.store.take(&[large]).await.unwrap();
     assert_eq!((taken.outcomes, taken.occurrences), (vec![STORED], 2000));
 }
 
@@ -217,7 +217,7 @@ async fn a_newer_database_is_refused() {
 #[tokio::test]
 async fn files_are_the_owners_alone_and_the_schema_is_whole() {
     let it = Bench::new().await;
-    it.store.take(vec![it.arrival(1, vec![leak(1, 1, "a.example")])]).await.unwrap();
+    it.store.take(&[it.arrival(1, vec![leak(1, 1, "a.example")])]).await.unwrap();
     for file in fs::read_dir(it.dir.path()).unwrap() {
         let file = file.unwrap();
         assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600, "{:?}", file.path());
@@ -243,7 +243,7 @@ fn has(haystack: &[u8], needle: &[u8]) -> bool {
 async fn the_agents_pseudonym_is_nowhere_in_the_files() {
     let it = Bench::new().await;
     let pseudonym = 0x0123_4567_89ab_cdef_1357_9bdf_0246_8ace_u128;
-    it.store.take(vec![it.arrival(1, vec![leak(1, pseudonym, "a.example")])]).await.unwrap();
+    it.store.take(&[it.arrival(1, vec![leak(1, pseudonym, "a.example")])]).await.unwrap();
     let bytes = it.bytes();
     assert!(has(&bytes, b"persons[].cpr"));
     assert!(!has(&bytes, &pseudonym.to_be_bytes()));
@@ -256,7 +256,7 @@ async fn a_hostile_report_leaves_no_number_in_the_files() {
     let arrival = it.entries(1, vec![]);
     let opened = Opened::of(it.agent, hostile(), &it.key);
     let content = Content::Report(Box::new(opened));
-    let taken = it.store.take(vec![Arrival { content, ..arrival }]).await.unwrap();
+    let taken = it.store.take(&[Arrival { content, ..arrival }]).await.unwrap();
     assert!(taken.rescrubbed > 0 && taken.gaps == 1);
     let record = AgentRecord { agent: it.agent, host: hostile().host, enrolled_at: moment(0) };
     it.store.add_token(&[1; 32], moment(0), moment(9), None).await.unwrap();
@@ -275,7 +275,7 @@ async fn what_cannot_be_read_is_kept_as_it_came() {
     let it = Bench::new().await;
     let content = Content::SetAside { reason: "sealed for another key".into(), sealed: vec![1, 2, 3] };
     let arrival = Arrival { content, ..it.arrival(1, vec![]) };
-    let taken = it.store.take(vec![arrival.clone(), arrival]).await.unwrap();
+    let taken = it.store.take(&[arrival.clone(), arrival]).await.unwrap();
     assert_eq!(taken.outcomes, [ReceiptOutcome::SetAside, DUPLICATE]);
     assert_eq!(it.count("set_aside").await, 1);
 }
@@ -289,20 +289,20 @@ fn gap(from: i64, to: i64) -> Entry {
 async fn gaps_and_ledgers_count_where_they_overlap() {
     let it = Bench::new().await;
     let leaks = [100, 200].map(|at| Leak { observed_at: moment(at), ..leak(at as u128, 1, "a.example") });
-    it.store.take(vec![it.arrival(1, leaks.to_vec())]).await.unwrap();
+    it.store.take(&[it.arrival(1, leaks.to_vec())]).await.unwrap();
     let detail = async || it.store.incident(it.only_incident().await.id).await.unwrap().unwrap();
-    it.store.take(vec![it.entries(2, vec![gap(0, 99), gap(201, 300)])]).await.unwrap();
+    it.store.take(&[it.entries(2, vec![gap(0, 99), gap(201, 300)])]).await.unwrap();
     assert!(!detail().await.is_lower_bound());
     let mut ledger = Ledger { until: moment(150), ..Ledger::opened(moment(0)) };
-    it.store.take(vec![it.entries(3, vec![Entry::Ledger(Box::new(ledger.clone()))])]).await.unwrap();
+    it.store.take(&[it.entries(3, vec![Entry::Ledger(Box::new(ledger.clone()))])]).await.unwrap();
     assert!(!detail().await.is_lower_bound());
     let older = Ledger { until: moment(140), flows: 99, ..ledger.clone() };
-    it.store.take(vec![it.entries(4, vec![Entry::Ledger(Box::new(older))])]).await.unwrap();
+    it.store.take(&[it.entries(4, vec![Entry::Ledger(Box::new(older))])]).await.unwrap();
     assert_eq!(detail().await.ledgers[0].ledger, ledger);
     ledger.lost.push(Unread { reason: "ring-full".into(), bytes: 1, process: None, destination: None });
-    it.store.take(vec![it.entries(5, vec![Entry::Ledger(Box::new(ledger))])]).await.unwrap();
+    it.store.take(&[it.entries(5, vec![Entry::Ledger(Box::new(ledger))])]).await.unwrap();
     assert!(detail().await.is_lower_bound());
-    it.store.take(vec![it.entries(6, vec![gap(150, 160)])]).await.unwrap();
+    it.store.take(&[it.entries(6, vec![gap(150, 160)])]).await.unwrap();
     let gaps = detail().await.gaps;
     assert_eq!((gaps.len(), gaps[0].sequence, gaps[0].leaks_lost), (1, 6, 2));
     assert_eq!(it.store.gaps(2).await.unwrap().len(), 2);
@@ -317,7 +317,7 @@ async fn a_sealed_number_is_kept_once_even_when_it_comes_late() {
     for (id, citizen, is_sealed) in plans {
         let sealed = sealed().filter(|_| is_sealed);
         let leak = Leak { sealed, ..leak(id.into(), citizen, "a.example") };
-        it.store.take(vec![it.arrival(id, vec![leak])]).await.unwrap();
+        it.store.take(&[it.arrival(id, vec![leak])]).await.unwrap();
     }
     let kept = "sealed s JOIN citizens c ON c.sealed = s.id";
     assert_eq!((it.count("sealed").await, it.count(kept).await, it.count("citizens").await), (2, 2, 2));
@@ -332,7 +332,7 @@ async fn lists_filter_and_page() {
     let it = Bench::new().await;
     let leaks =
         (0..5).map(|n| Leak { observed_at: moment(n), ..leak(n as u128, 1, &format!("a{n}.example")) });
-    it.store.take(vec![it.arrival(1, leaks.collect())]).await.unwrap();
+    it.store.take(&[it.arrival(1, leaks.collect())]).await.unwrap();
     let sites = async |query: IncidentQuery| {
         let rows = it.store.incidents(&query).await.unwrap();
         rows.into_iter().map(|row| row.site).collect::<Vec<_>>()
@@ -351,7 +351,7 @@ async fn severity_is_the_gravest_and_vendor_the_latest() {
     let it = Bench::new().await;
     for (sequence, severity) in [(1, Severity::Medium), (2, Severity::Critical), (3, Severity::Low)] {
         let leak = Leak { severity, ..leak(sequence.into(), 1, "a.example") };
-        it.store.take(vec![it.arrival(sequence, vec![leak])]).await.unwrap();
+        it.store.take(&[it.arrival(sequence, vec![leak])]).await.unwrap();
     }
     assert_eq!(it.only_incident().await.severity, Severity::Critical);
 }
@@ -413,8 +413,8 @@ async fn agrees(plan: Vec<Vec<Vec<Planned>>>) {
                 it.arrival(sequence, report.iter().copied().map(of_plan).collect())
             })
             .collect();
-        it.store.take(arrivals.clone()).await.unwrap();
-        it.store.take(arrivals).await.unwrap();
+        it.store.take(&arrivals).await.unwrap();
+        it.store.take(&arrivals).await.unwrap();
     }
     let naive = naive(&plan);
     let totals = it.store.totals().await.unwrap();

@@ -1,5 +1,6 @@
 //! Taking in what agents report: one transaction for many reports, receipts first, answers after the commit.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashSet};
 
 use cprvagt_report::{AgentId, Moment, ReceiptOutcome};
@@ -70,13 +71,15 @@ impl Store {
     ///
     /// # Errors
     /// The disk is full, the database is locked, or the database fails; nothing was done then.
-    pub async fn take(&self, arrivals: Vec<Arrival>) -> Result<Taken, StoreError> {
+    pub async fn take(&self, arrivals: &[impl Borrow<Arrival> + Sync]) -> Result<Taken, StoreError> {
+        let arrivals: Vec<&Arrival> = arrivals.iter().map(Borrow::borrow).collect();
         let now = Moment::now();
         let mut writer = self.writer().await;
         let Writer { connection, known } = &mut *writer;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let is_new = receipts(&mut transaction, &arrivals, now).await?;
-        let fresh: Vec<&Arrival> = arrivals.iter().zip(&is_new).filter(|it| *it.1).map(|it| it.0).collect();
+        let fresh: Vec<&Arrival> =
+            arrivals.iter().copied().zip(&is_new).filter(|it| *it.1).map(|it| it.0).collect();
         let mut taken = Taken { outcomes: outcomes(&arrivals, &is_new), ..Taken::default() };
         set_aside(&mut transaction, &fresh, now).await?;
         gaps_and_ledgers(&mut transaction, &fresh, &mut taken).await?;
@@ -89,8 +92,8 @@ impl Store {
     }
 }
 
-fn outcomes(arrivals: &[Arrival], is_new: &[bool]) -> Vec<ReceiptOutcome> {
-    let outcome = |(arrival, is_new): (&Arrival, &bool)| match arrival.content {
+fn outcomes(arrivals: &[&Arrival], is_new: &[bool]) -> Vec<ReceiptOutcome> {
+    let outcome = |(arrival, is_new): (&&Arrival, &bool)| match arrival.content {
         _ if !is_new => ReceiptOutcome::Duplicate,
         Content::Report(_) => ReceiptOutcome::Stored,
         Content::SetAside { .. } => ReceiptOutcome::SetAside,
@@ -101,7 +104,7 @@ fn outcomes(arrivals: &[Arrival], is_new: &[bool]) -> Vec<ReceiptOutcome> {
 /// Writes receipts; says for each arrival whether it is the first with its number.
 async fn receipts(
     connection: &mut SqliteConnection,
-    arrivals: &[Arrival],
+    arrivals: &[&Arrival],
     now: Moment,
 ) -> Result<Vec<bool>, StoreError> {
     let statement = Statement {
@@ -119,7 +122,7 @@ async fn receipts(
         let number: i64 = row.get("sequence")?;
         written.insert((row.bytes::<16>("agent")?, row.bytes::<16>("epoch")?, number));
     }
-    let mut is_new = |it: &Arrival| {
+    let mut is_new = |it: &&Arrival| {
         written.remove(&(it.agent.0.into_bytes(), it.epoch.into_bytes(), integer(it.sequence)))
     };
     Ok(arrivals.iter().map(&mut is_new).collect())

@@ -104,7 +104,7 @@ impl Site {
         let key = CitizenKey::random().unwrap();
         let content = Content::Report(Box::new(Opened::of(agent, report, &key)));
         let arrival = Arrival { agent, epoch: Uuid::now_v7(), sequence: 1, content };
-        self.store.take(vec![arrival]).await.unwrap();
+        self.store.take(&[arrival]).await.unwrap();
     }
 
     /// The addresses of all pages of this store.

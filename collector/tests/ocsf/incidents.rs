@@ -57,5 +57,5 @@ pub async fn take(store: &Store, entries: Vec<Value>) {
     let key = CitizenKey::random().expect("random numbers");
     let content = Content::Report(Box::new(Opened::of(agent, report, &key)));
     let arrival = Arrival { agent, epoch: Uuid::now_v7(), sequence: 1, content };
-    store.take(vec![arrival]).await.expect("taken");
+    store.take(&[arrival]).await.expect("taken");
 }
