@@ -6,7 +6,7 @@
 //! *Not here*: anything that looks at content. The matcher works in user space.
 #![no_std]
 #![no_main]
-// Both toolchains that can build for the kernel have it; see `ring::bounded` and `counters::add`.
+// Both toolchains that can build for the kernel have it; see `verifier` and `counters::add_to`.
 #![feature(asm_experimental_arch)]
 
 mod counters;
@@ -17,7 +17,9 @@ mod processes;
 mod ring;
 mod socket_tap;
 mod tls_records;
+mod tls_sites;
 mod tls_tap;
+mod verifier;
 mod wire_tap;
 
 /// The kernel wants to know that helpers marked GPL-only may be called.

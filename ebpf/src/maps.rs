@@ -2,9 +2,9 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
-use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, OWN_MAX, Owner};
+use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, OWN_MAX, Owner, SITES_MAX};
 
 /// Flows that are kept; the least recently used one goes first.
 const FLOWS_MAX: u32 = 65_536;
@@ -44,6 +44,16 @@ pub static LOCALS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(LOCALS_MAX
 /// The last probed call of each thread, to notice a file that is probed twice.
 #[map]
 pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
+
+/// The program behind every probe site, where a probe has no attach cookie.
+#[map]
+pub static SITE_PROGRAM: ProgramArray = ProgramArray::with_max_entries(1, 0);
+/// The site whose program runs on this processor.
+#[map]
+pub static SITE_RUNNING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+/// The cookie of each site.
+#[map]
+pub static SITE_COOKIES: Array<u64> = Array::with_max_entries(SITES_MAX, 0);
 
 /// The flow of a session, and what was decided about it.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ pub const TCP: u32 = 6;
 /// UDP's protocol number.
 pub const UDP: u32 = 17;
 /// IPv6 extension headers that are followed.
-const EXTENSIONS_MAX: u32 = 6;
+const EXTENSIONS_MAX: u64 = 6;
 const ETH_P_IP: u32 = 0x0800;
 const ETH_P_IPV6: u32 = 0x86dd;
 

@@ -118,17 +118,3 @@ fn submit<T>(entry: RingBufEntry<T>) {
     let flags = if waiting > ring_bytes() / 4 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
     entry.submit(u64::from(flags));
 }
-
-/// `len`, at most `max`, in a form that the verifier can follow.
-///
-/// The compiler would drop the comparison where it has proved it, and then the verifier, which proves
-/// less, refuses the copy ("R4 unbounded memory access").
-#[inline(always)]
-pub fn bounded(len: u32, max: u32) -> u32 {
-    let mut len = u64::from(len);
-    // A real instruction: for an empty one the assembler writes two line records at one offset, and the
-    // kernel refuses the object.
-    // SAFETY: copies a register onto itself, which only hides where the value comes from.
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) len, options(nomem, nostack)) };
-    if len > u64::from(max) { 0 } else { len as u32 }
-}

@@ -31,6 +31,7 @@ use crate::{
     maps::{Bound, LAST_CALLS, LastCall, RANDOMS, is_own},
     processes::current_comm,
     ring::{self, Put},
+    tls_sites, verifier,
 };
 
 /// `SSL_write` and `SSL_write_ex`: session, buffer, length.
@@ -39,15 +40,30 @@ use crate::{
 /// kernel 6.0; where that is refused, [`tls_write_now`] takes its place.
 #[uprobe(sleepable)]
 pub fn tls_write(ctx: ProbeContext) -> u32 {
-    counters::settle(capture(&ctx, fault_in));
+    counters::settle(capture(&ctx, attach_cookie(&ctx), fault_in));
     0
 }
 
-/// The same, reading only what is resident.
+/// The same, reading only what is resident. Needs kernel 5.15; before that, [`tls_write_site`] takes its place.
 #[uprobe]
 pub fn tls_write_now(ctx: ProbeContext) -> u32 {
-    counters::settle(capture(&ctx, |_| {}));
+    counters::settle(capture(&ctx, attach_cookie(&ctx), |_| {}));
     0
+}
+
+/// The same, called by the program of a site.
+#[uprobe]
+pub fn tls_write_site(ctx: ProbeContext) -> u32 {
+    if let Some(cookie) = tls_sites::cookie() {
+        counters::settle(capture(&ctx, cookie, |_| {}));
+    }
+    0
+}
+
+#[inline(always)]
+fn attach_cookie(ctx: &ProbeContext) -> u64 {
+    // SAFETY: the helper takes the program's own context.
+    unsafe { bpf_get_attach_cookie(ctx.as_ptr()) }
 }
 
 /// Makes the page of an address resident, where the program can.
@@ -87,8 +103,8 @@ struct Call {
 }
 
 #[inline(always)]
-fn capture(ctx: &ProbeContext, touch: impl Touch) -> Result<(), Skip> {
-    let call = read_call(ctx)?;
+fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Skip> {
+    let call = read_call(ctx, cookie)?;
     let task = bpf_get_current_pid_tgid();
     if is_own((task >> 32) as u32) {
         return Err(Counter::TlsWriteOwn);
@@ -112,9 +128,7 @@ fn capture(ctx: &ProbeContext, touch: impl Touch) -> Result<(), Skip> {
 }
 
 #[inline(always)]
-fn read_call(ctx: &ProbeContext) -> Result<Call, Skip> {
-    // SAFETY: the helper takes the program's own context.
-    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+fn read_call(ctx: &ProbeContext, cookie: u64) -> Result<Call, Skip> {
     let session = ctx.arg::<u64>(0).ok_or(Counter::TlsWriteEmpty)?;
     let buffer = ctx.arg::<u64>(1).ok_or(Counter::TlsWriteEmpty)?;
     let raw = ctx.arg::<u64>(2).ok_or(Counter::TlsWriteEmpty)?;
@@ -264,6 +278,7 @@ fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: impl 
         touch_all::<8>(call.buffer + offset, CHUNK_MAX as u32, touch);
         let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32);
         missing.note(put, CHUNK_MAX as u64);
+        missing.forget();
         offset += CHUNK_MAX as u64;
     }
     let left = call.length - offset;
@@ -295,6 +310,13 @@ impl Missing {
             Put::Full => self.lost += len,
             Put::Unreadable => self.skipped += len,
         }
+    }
+
+    /// The same, however it came about.
+    #[inline(always)]
+    fn forget(&mut self) {
+        self.lost = verifier::forget(self.lost);
+        self.skipped = verifier::forget(self.skipped);
     }
 }
 
@@ -375,7 +397,10 @@ fn put_end(write: u64, lost_bytes: u64, skipped_bytes: u64) {
 /// Copies `len` bytes of the process's memory into a room of `ROOM` bytes.
 #[inline(always)]
 fn read_user<const ROOM: usize>(room: *mut u8, from: u64, len: u32) -> bool {
-    let len = ring::bounded(len, ROOM as u32);
+    if len == 0 || len > ROOM as u32 {
+        return false;
+    }
+    let len = verifier::length::<ROOM>(len);
     // SAFETY: the room has `ROOM` bytes and `len` is at most that; the helper checks the address.
-    len > 0 && unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
+    unsafe { read_user_raw(room.cast(), len, from as *const core::ffi::c_void) == 0 }
 }

@@ -18,11 +18,11 @@ use crate::{
     maps::{FLOWS, UDP_PEERS},
     packet::{Packet, TCP, UDP},
     ring::{self, Put},
-    tls_records,
+    tls_records, verifier,
 };
 
 /// Chunks of one packet: IPv6 packets may have 512 KiB.
-const CHUNKS_MAX: u32 = 17;
+const CHUNKS_MAX: u64 = 17;
 /// Let the packet pass: the only answer these programs ever give.
 const PASS: i32 = 1;
 
@@ -54,6 +54,15 @@ pub struct Fresh {
     pub seq: u32,
 }
 
+impl Fresh {
+    /// The same, however it came about.
+    #[inline(always)]
+    fn forgotten(self) -> Self {
+        let forget = |value| verifier::forget(u64::from(value)) as u32;
+        Self { at: forget(self.at), len: forget(self.len), seq: forget(self.seq) }
+    }
+}
+
 #[inline(always)]
 fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
     let packet = Packet::read(ctx)?;
@@ -83,7 +92,7 @@ fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
         }
         _ => Some(fresh),
     };
-    match plain {
+    match plain.map(Fresh::forgotten) {
         Some(bytes) if announced => copy(ctx, flow, &bytes),
         Some(bytes) => lose(flow, bytes.len),
         None => {}
@@ -197,10 +206,10 @@ fn put_packet_bytes<const ROOM: usize>(
 /// Copies `len` bytes of the packet into a room of `ROOM` bytes.
 #[inline(always)]
 pub fn load_bounded<const ROOM: usize>(ctx: &SkBuffContext, from: u32, room: *mut u8, len: u32) -> bool {
-    let len = ring::bounded(len, ROOM as u32);
-    if len == 0 {
+    if len == 0 || len > ROOM as u32 {
         return false;
     }
+    let len = verifier::length::<ROOM>(len);
     // SAFETY: the room has `ROOM` bytes and `len` is at most that; the helper checks the packet's range.
     unsafe { bpf_skb_load_bytes(ctx.as_ptr(), from, room.cast(), len) == 0 }
 }

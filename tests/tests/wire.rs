@@ -1,8 +1,8 @@
 //! Plaintext on the wire: every byte of every size is read, and the account is exact.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::io::{Read as _, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,10 @@ impl Sinks {
     fn send_tcp(&self, server: &Server, bytes: &[u8]) {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(bytes).unwrap();
+        // The server ends its direction when it has read all: a packet may still have to be sent again.
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.set_read_timeout(Some(SETTLE)).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
         drop(stream);
         assert!(server.settle(SETTLE));
     }

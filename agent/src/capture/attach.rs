@@ -1,13 +1,13 @@
 //! One probed file: which functions, at which sites, and what is not known of it.
 
-use std::{fs::File, os::fd::AsRawFd as _};
+use std::fs::File;
 
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope};
 use cprvagt_abi::{Function, Site};
 
 use super::{
-    error::{CaptureError, chain},
+    error::CaptureError,
     load::Programs,
+    probes::{Place, Probe, Probes},
     site::{RandomPlace, probe_site, random_place, server_word},
     symbols::Symbols,
 };
@@ -27,7 +27,17 @@ pub(super) struct TlsTap {
     pub(super) path: String,
     /// Number of the attachment.
     pub(super) attachment: u16,
-    links: Vec<UProbeLinkId>,
+    probes: Vec<Probe>,
+}
+
+/// A file that has functions to probe.
+pub(super) struct Readable<'a> {
+    /// The file.
+    pub file: &'a File,
+    /// Its path as a process saw it.
+    pub path: &'a str,
+    /// Its symbols.
+    pub symbols: &'a Symbols,
 }
 
 /// The symbols of a file that has functions to probe.
@@ -40,32 +50,29 @@ impl TlsTap {
     /// Probes every function that the file has.
     pub(super) fn attach(
         programs: &mut Programs,
-        file: &File,
-        symbols: &Symbols,
-        path: &str,
+        probes: &mut Probes,
+        readable: &Readable<'_>,
         attachment: u16,
     ) -> Result<Self, CaptureError> {
-        let place = symbols.get(CLIENT_RANDOM).and_then(random_place);
+        let &Readable { file, path, symbols } = readable;
+        let random = symbols.get(CLIENT_RANDOM).and_then(random_place);
         let server = symbols.get(IS_SERVER).and_then(server_word);
-        let mut tap = Self { path: path.to_owned(), attachment, links: Vec::new() };
+        let mut tap = Self { path: path.to_owned(), attachment, probes: Vec::new() };
         for (name, function) in FUNCTIONS {
             let Some(code) = symbols.get(name) else { continue };
             let site = probe_site(code);
-            let cookie = cookie(attachment, function, place, server);
-            tap.links.push(attach_at(programs, file, path, code.file_offset + site.offset, cookie)?);
+            let cookie = cookie(attachment, function, random, server);
+            let place = Place { file, path, offset: code.file_offset + site.offset };
+            tap.probes.push(probes.attach(programs, &place, cookie)?);
             tracing::debug!(path, name, offset = site.offset, cheap = site.cheap, "probe attached");
         }
-        tell(path, symbols, place.is_some());
+        tell(path, symbols, random.is_some());
         Ok(tap)
     }
 
     /// Removes the probes.
-    pub(super) fn detach(self, programs: &mut Programs) -> Result<(), CaptureError> {
-        let program = programs.tls_program()?;
-        for link in self.links {
-            program.detach(link).map_err(|error| refused(&self.path, &error))?;
-        }
-        Ok(())
+    pub(super) fn detach(self, programs: &mut Programs, probes: &mut Probes) -> Result<(), CaptureError> {
+        self.probes.into_iter().try_for_each(|probe| probes.detach(programs, &self.path, probe))
     }
 }
 
@@ -76,27 +83,8 @@ fn tell(path: &str, symbols: &Symbols, random_known: bool) {
     tracing::info!(path, build_id, ?missing, random_known, "TLS writes are observed");
 }
 
-fn cookie(attachment: u16, function: Function, place: Option<RandomPlace>, server: Option<u8>) -> u64 {
+fn cookie(attachment: u16, function: Function, random: Option<RandomPlace>, server: Option<u8>) -> u64 {
     let unknown = RandomPlace { via: Site::DIRECT, offset: Site::UNKNOWN };
-    let place = place.unwrap_or(unknown);
-    Site { attachment, function, server: server.unwrap_or(0), via: place.via, random: place.offset }.pack()
-}
-
-fn attach_at(
-    programs: &mut Programs,
-    file: &File,
-    path: &str,
-    offset: u64,
-    cookie: u64,
-) -> Result<UProbeLinkId, CaptureError> {
-    // By descriptor: the file that was read is the file that is probed, whatever its path means here.
-    let target = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let point =
-        UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(offset), cookie: Some(cookie) };
-    let program = programs.tls_program()?;
-    program.attach(point, target, UProbeScope::AllProcesses).map_err(|error| refused(path, &error))
-}
-
-fn refused(path: &str, error: &dyn std::error::Error) -> CaptureError {
-    CaptureError::Attach { name: "tls_write".to_owned(), target: path.to_owned(), reason: chain(error) }
+    let random = random.unwrap_or(unknown);
+    Site { attachment, function, server: server.unwrap_or(0), via: random.via, random: random.offset }.pack()
 }

@@ -15,11 +15,11 @@ use std::{
 use cprvagt_report::Moment;
 
 use super::{
-    attach::{TlsTap, read_symbols},
+    attach::{Readable, TlsTap, read_symbols},
     error::CaptureError,
     load::Programs,
     mappings::{FileKey, Mapping},
-    symbols::Symbols,
+    probes::Probes,
 };
 use crate::scrub::Scrubber;
 
@@ -34,14 +34,19 @@ const LIBRARY_FOLDERS: [&str; 6] =
 const PROGRAM_FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
 /// The probed files.
-#[derive(Default)]
 pub(super) struct Libraries {
+    probes: Probes,
     seen: HashSet<FileKey>,
     taps: Vec<TlsTap>,
     attachments: u16,
 }
 
 impl Libraries {
+    /// None yet.
+    pub(super) fn new(probes: Probes) -> Self {
+        Self { probes, seen: HashSet::new(), taps: Vec::new(), attachments: 0 }
+    }
+
     /// How many files have probes.
     pub(super) fn attached_files(&self) -> usize {
         self.taps.len()
@@ -90,9 +95,16 @@ impl Libraries {
         let tap = self.taps.swap_remove(index);
         tracing::debug!(path = tap.path, "one file behind two mounts: second probe removed");
         // A thread whose last call it was would otherwise have every further call refused as the second.
-        if let Err(error) = tap.detach(programs).and_then(|()| programs.forget_calls(second)) {
+        if let Err(error) =
+            tap.detach(programs, &mut self.probes).and_then(|()| programs.forget_calls(second))
+        {
             tracing::warn!(%error, "a second probe could not be removed; its calls are counted once");
         }
+    }
+
+    /// Detaches and unloads every probe.
+    pub(super) fn unload(&self, programs: &mut Programs) -> Result<(), CaptureError> {
+        self.probes.unload(programs)
     }
 
     /// Has a file looked at again when it is mapped again.
@@ -127,21 +139,12 @@ impl Libraries {
             return;
         }
         self.attachments = self.attachments.wrapping_add(1);
-        match TlsTap::attach(programs, readable.file, readable.symbols, path, self.attachments) {
+        let readable = Readable { path, ..*readable };
+        match TlsTap::attach(programs, &mut self.probes, &readable, self.attachments) {
             Ok(tap) => self.taps.push(tap),
             Err(error) => warn_refused(path, &error),
         }
     }
-}
-
-/// A file that has functions to probe.
-pub(super) struct Readable<'a> {
-    /// The file.
-    pub file: &'a File,
-    /// Its path as a process saw it.
-    pub path: &'a str,
-    /// Its symbols.
-    pub symbols: &'a Symbols,
 }
 
 fn warn_refused(path: &str, error: &CaptureError) {

@@ -3,14 +3,12 @@
 use std::{fs::File, path::Path};
 
 use aya::{
-    Ebpf, EbpfLoader, Pod, include_bytes_aligned,
+    Ebpf, EbpfLoader, Pod,
     maps::{
         HashMap, Map,
         lpm_trie::{Key as PrefixKey, LpmTrie},
     },
-    programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps, UProbe,
-    },
+    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps},
 };
 use aya_log::EbpfLogger;
 use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey, OWN_MAX};
@@ -18,12 +16,18 @@ use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey, OWN_MAX};
 use super::error::{CaptureError, chain};
 use crate::doctor::find_cgroup2;
 
-/// The kernel programs, built from source by the build script.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cprvagt.bpf.o"));
+/// The kernel programs, built from source by the build script: in a section of its own, where tests find them
+/// in the program that is shipped.
+#[unsafe(link_section = ".cprvagt.bpf")]
+static OBJECT: Aligned<{ OBJECT_BYTES.len() }> = Aligned(*OBJECT_BYTES);
+const OBJECT_BYTES: &[u8; include_bytes!(concat!(env!("OUT_DIR"), "/cprvagt.bpf.o")).len()] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/cprvagt.bpf.o"));
 /// What `connect` and `sendmsg` programs are called.
 const SOCK_ADDR_PROGRAMS: [&str; 4] = ["sock_connect4", "sock_connect6", "sock_send4", "sock_send6"];
-/// The program behind every TLS probe: the first may fault pages in, the second serves kernels before 6.0.
-const TLS_PROGRAMS: [&str; 2] = ["tls_write", "tls_write_now"];
+
+/// Bytes that can be read as an ELF file in place.
+#[repr(C, align(32))]
+struct Aligned<const LEN: usize>([u8; LEN]);
 
 /// What the taps are told before they start.
 #[derive(Debug, Clone)]
@@ -72,7 +76,6 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     cgroup: File,
     logger: EbpfLogger<&'static dyn log::Log>,
-    tls_program: &'static str,
 }
 
 impl Programs {
@@ -86,12 +89,11 @@ impl Programs {
             .override_global("OWN_TGIDS", &own_tgids, true)
             .override_global("RING_BYTES", &ring_bytes, true)
             .map_max_entries("RING", options.ring_bytes);
-        let mut ebpf = loader.load(OBJECT).map_err(|error| load_error("(maps)", &error))?;
+        let mut ebpf = loader.load(&OBJECT.0).map_err(|error| load_error("(maps)", &error))?;
         let logger = EbpfLogger::init(&mut ebpf).map_err(CaptureError::map("AYA_LOGS"))?;
-        let mut programs = Self { ebpf, cgroup, logger, tls_program: TLS_PROGRAMS[0] };
+        let mut programs = Self { ebpf, cgroup, logger };
         programs.set_allow(&[], &options.allow)?;
         programs.load_all()?;
-        programs.log_verifier_cost();
         Ok(programs)
     }
 
@@ -103,36 +105,10 @@ impl Programs {
             self.program::<CgroupSockAddr>(name)?.load().map_err(|error| load_error(name, &error))?;
         }
         self.program::<SockOps>("flow_ops")?.load().map_err(|error| load_error("flow_ops", &error))?;
-        self.load_tls_program()?;
         for name in ["process_exec", "process_exit"] {
             self.program::<RawTracePoint>(name)?.load().map_err(|error| load_error(name, &error))?;
         }
         Ok(())
-    }
-
-    /// What each program cost the verifier: a number to watch, since one million is the end.
-    fn log_verifier_cost(&self) {
-        for (name, program) in self.ebpf.programs() {
-            let Ok(info) = program.info() else { continue };
-            if let Some(instructions) = info.verified_instruction_count() {
-                tracing::debug!(name, instructions, "program verified");
-            }
-        }
-    }
-
-    fn load_tls_program(&mut self) -> Result<(), CaptureError> {
-        let [sleepable, resident] = TLS_PROGRAMS;
-        let Err(error) = self.program::<UProbe>(sleepable)?.load() else {
-            return Ok(());
-        };
-        tracing::info!(reason = chain(&error), "this kernel reads only resident memory of TLS writes");
-        self.tls_program = resident;
-        self.program::<UProbe>(resident)?.load().map_err(|error| load_error(resident, &error))
-    }
-
-    /// The program behind every TLS probe.
-    pub(super) fn tls_program(&mut self) -> Result<&mut UProbe, CaptureError> {
-        self.program::<UProbe>(self.tls_program)
     }
 
     /// Forgets the calls that an attachment reported, which has just been removed.
@@ -192,13 +168,16 @@ impl Programs {
         Ok(())
     }
 
-    /// Detaches and unloads every program; the maps stay.
-    pub(super) fn unload(&mut self) -> Result<(), CaptureError> {
-        // The wire first: bytes that leave from now on are in no account, neither there nor elsewhere.
+    /// Detaches and unloads the wire tap.
+    pub(super) fn unload_wire_tap(&mut self) -> Result<(), CaptureError> {
         for name in ["wire_egress", "wire_ingress"] {
             self.program::<CgroupSkb>(name)?.unload().map_err(|error| load_error(name, &error))?;
         }
-        self.tls_program()?.unload().map_err(|error| load_error(TLS_PROGRAMS[0], &error))?;
+        Ok(())
+    }
+
+    /// Detaches and unloads the socket tap and the process events; the maps stay.
+    pub(super) fn unload_socket_tap(&mut self) -> Result<(), CaptureError> {
         for name in SOCK_ADDR_PROGRAMS {
             self.program::<CgroupSockAddr>(name)?.unload().map_err(|error| load_error(name, &error))?;
         }
@@ -274,7 +253,7 @@ fn open_root_cgroup() -> Result<File, CaptureError> {
     File::open(&path).map_err(|error| CaptureError::Open { path, error })
 }
 
-fn load_error(name: &str, error: &dyn std::error::Error) -> CaptureError {
+pub(super) fn load_error(name: &str, error: &dyn std::error::Error) -> CaptureError {
     let reason = chain(error);
     if is_refusal(&reason) {
         return CaptureError::Privilege { what: format!("loading kernel program {name}") };

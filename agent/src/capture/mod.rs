@@ -12,6 +12,7 @@ mod error;
 mod libraries;
 mod load;
 mod mappings;
+mod probes;
 mod reader;
 mod ring;
 mod site;
@@ -26,13 +27,16 @@ use tokio::io::unix::AsyncFd;
 
 pub use error::CaptureError;
 pub use load::CaptureOptions;
+pub use probes::ProbeReach;
 pub use ring::Ring;
 
 use self::{
     addresses::LocalAddresses,
-    libraries::{Libraries, Readable},
+    attach::Readable,
+    libraries::Libraries,
     load::Programs,
     mappings::Mappings,
+    probes::Probes,
     reader::{Found, SymbolReader},
 };
 
@@ -55,6 +59,8 @@ impl Capture {
     /// Names the privilege, mount or kernel feature that is missing.
     pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
         let mut programs = Programs::load(options)?;
+        let probes = Probes::load(&mut programs)?;
+        tell_reach(probes.reach());
         let mut addresses = LocalAddresses::default();
         addresses.refresh(&mut programs)?;
         // Sockets first: a flow that begins while the rest is attached already has its owner.
@@ -62,7 +68,7 @@ impl Capture {
         backfill::run(&mut programs)?;
         let mappings = Mappings::open()?;
         let reader = SymbolReader::start().map_err(CaptureError::io("a thread that reads symbols"))?;
-        let mut libraries = Libraries::default();
+        let mut libraries = Libraries::new(probes);
         libraries.attach_all(&mut programs);
         programs.attach_wire_tap()?;
         Ok(Self { programs, libraries, mappings, reader, addresses })
@@ -153,7 +159,10 @@ impl Capture {
     /// # Errors
     /// The kernel refused.
     pub fn detach(&mut self) -> Result<(), CaptureError> {
-        self.programs.unload()
+        // The wire first: bytes that leave from now on are in no account, neither there nor elsewhere.
+        self.programs.unload_wire_tap()?;
+        self.libraries.unload(&mut self.programs)?;
+        self.programs.unload_socket_tap()
     }
 
     /// Every kernel counter, summed over the processors.
@@ -192,10 +201,17 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Loads every program without attaching any, for `doctor`.
+/// Loads every program without attaching any, for `doctor`; tells what TLS probes can do.
 ///
 /// # Errors
 /// As [`Capture::start`].
-pub fn probe_load() -> Result<(), CaptureError> {
-    Programs::load(&CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new(), own: Vec::new() }).map(drop)
+pub fn probe_load() -> Result<ProbeReach, CaptureError> {
+    let options = CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new(), own: Vec::new() };
+    Ok(Probes::load(&mut Programs::load(&options)?)?.reach())
+}
+
+fn tell_reach(reach: ProbeReach) {
+    if reach != ProbeReach::Full {
+        tracing::info!(?reach, "this kernel limits what TLS probes can do; `cprvagt doctor` says how");
+    }
 }

@@ -1,11 +1,13 @@
 //! One function for each capability.
 
+use cprvagt_abi::SITES_MAX;
+
 use super::mounts::find_cgroup2;
 use super::{Finding, Machine, State, capabilities, libraries};
+use crate::capture::ProbeReach;
 
-/// The first kernel that hands a probe its attach cookie (`bpf_get_attach_cookie`); the BPF ring buffer came with
-/// 5.8.
-const KERNEL_MIN: (u32, u32) = (5, 15);
+/// The oldest kernel that the programs are tested on; the BPF ring buffer came with 5.8.
+const KERNEL_MIN: (u32, u32) = (5, 10);
 
 fn works(capability: &'static str, what: impl Into<String>) -> Finding {
     let (state, what) = (State::Works, what.into());
@@ -46,10 +48,8 @@ pub(super) fn kernel(machine: &Machine) -> Finding {
     match version(release) {
         Some(version) if version >= KERNEL_MIN => essential(works("kernel", format!("Linux {release}"))),
         _ => {
-            let what = format!(
-                "Linux {release}: older than {major}.{minor}, no attach cookies or no BPF ring buffer"
-            );
-            let lost = "everything: the kernel programs do not load";
+            let what = format!("Linux {release}: older than {major}.{minor}");
+            let lost = "everything: the kernel programs are not made for it";
             let remedy = format!("use Linux {major}.{minor} or later");
             essential(lacking(works("kernel", what), State::Missing, lost, remedy))
         }
@@ -74,9 +74,9 @@ pub(super) fn cgroup(machine: &Machine) -> Finding {
     }
 }
 
-pub(super) fn loading(probed: Result<(), impl std::fmt::Display>) -> Finding {
+pub(super) fn loading(probed: Result<ProbeReach, impl std::fmt::Display>) -> Finding {
     match probed {
-        Ok(()) => essential(works("program loading", "the kernel takes the agent's programs")),
+        Ok(reach) => essential(loaded(reach)),
         Err(said) => {
             let what = format!("the kernel refuses the agent's programs: {said}");
             let lost = "everything: nothing can be attached";
@@ -84,6 +84,25 @@ pub(super) fn loading(probed: Result<(), impl std::fmt::Display>) -> Finding {
             essential(lacking(works("program loading", what), State::Missing, lost, remedy))
         }
     }
+}
+
+fn loaded(reach: ProbeReach) -> Finding {
+    const TAKES: &str = "the kernel takes the agent's programs";
+    let (what, lost) = match reach {
+        ProbeReach::Full => return works("program loading", TAKES),
+        ProbeReach::Resident => (
+            "TLS probes read only memory that is resident (before 6.0)",
+            "what is sent over TLS from memory that is not resident, such as a mapped file; told as lost",
+        ),
+        ProbeReach::ResidentFewSites => (
+            "TLS probes read only memory that is resident (before 6.0), and have no attach cookie (before 5.15)",
+            "what is sent over TLS from memory that is not resident, such as a mapped file; told as lost. \
+             TLS functions beyond the first 128; told as blind",
+        ),
+    };
+    const _: () = assert!(SITES_MAX == 128, "the text above names it");
+    let finding = works("program loading", format!("{TAKES}; {what}"));
+    lacking(finding, State::Reduced, lost, "use Linux 6.0 or later")
 }
 
 pub(super) fn uprobes(machine: &Machine) -> Finding {

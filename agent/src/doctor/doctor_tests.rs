@@ -30,8 +30,8 @@ fn machine(changes: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
     (dir, machine)
 }
 
-fn loads() -> Result<(), String> {
-    Ok(())
+fn loads() -> Result<ProbeReach, String> {
+    Ok(ProbeReach::Full)
 }
 
 fn state(findings: &[Finding], capability: &str) -> State {
@@ -66,6 +66,21 @@ fn each_lack_is_told_and_counts() {
     check(&[("sys/kernel/security/lockdown", "")], "memory reading", Works, Exit::Success);
     check(&[("sys/kernel/btf/vmlinux", "")], "type information", Reduced, Exit::Partial);
     check(&[("proc/7/maps", "")], "TLS libraries", Works, Exit::Success);
+}
+
+#[test]
+fn what_an_older_kernel_cannot_do_is_told() {
+    for (reach, told) in [
+        (ProbeReach::Resident, "only memory that is resident (before 6.0)"),
+        (ProbeReach::ResidentFewSites, "no attach cookie (before 5.15)"),
+    ] {
+        let (_dir, machine) = machine(&[]);
+        let findings = examine(&machine, || Ok::<_, String>(reach));
+        let finding = findings.iter().find(|it| it.capability == "program loading").unwrap();
+        assert_eq!(finding.state, State::Reduced);
+        assert!(finding.what.contains(told) && !finding.lost.is_empty(), "{finding:?}");
+        assert_eq!(exit(&findings), Exit::Partial);
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::capture::ProbeReach;
 use crate::cli::Exit;
 
 pub use mounts::find_cgroup2;
@@ -92,8 +93,11 @@ impl Machine {
     }
 }
 
-/// Looks at `machine`; `probe_load` tries to load a kernel program, and says what the kernel said.
-pub fn examine<E: Display>(machine: &Machine, probe_load: impl FnOnce() -> Result<(), E>) -> Vec<Finding> {
+/// Looks at `machine`; `probe_load` tries to load the kernel programs, and says what the kernel said.
+pub fn examine<E: Display>(
+    machine: &Machine,
+    probe_load: impl FnOnce() -> Result<ProbeReach, E>,
+) -> Vec<Finding> {
     vec![
         checks::privileges(machine),
         checks::kernel(machine),

@@ -32,12 +32,12 @@ pub const CHUNK_CLASSES: [usize; 5] = [64, 256, 1536, 8192, CHUNK_MAX];
 /// Longest TLS write that comes in one record, in bytes.
 pub const INLINE_MAX: u64 = CHUNK_CLASSES[3] as u64;
 /// Whole chunks of one TLS write that are copied: 16 MiB.
-pub const WRITE_CHUNKS_MAX: u32 = 512;
+pub const WRITE_CHUNKS_MAX: u64 = 512;
 
 /// Bytes of a TLS write of this length that lie beyond what is copied: 0 for all but the longest.
 #[must_use]
 pub const fn beyond_limit(length: u64) -> u64 {
-    let copied = WRITE_CHUNKS_MAX as u64 * CHUNK_MAX as u64;
+    let copied = WRITE_CHUNKS_MAX * CHUNK_MAX as u64;
     // One chunk that is not whole may follow the whole ones.
     if length > copied + CHUNK_MAX as u64 { length - copied } else { 0 }
 }

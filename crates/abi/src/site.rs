@@ -1,5 +1,8 @@
 //! What a probe site tells its program: the attach cookie.
 
+/// Sites that can be probed on a kernel that hands a probe no attach cookie (before 5.15): each takes a program.
+pub const SITES_MAX: u32 = 128;
+
 /// Where a TLS library keeps the client random, and which function was probed.
 ///
 /// Packed into the 64-bit attach cookie of a uprobe, so that one program serves every library.

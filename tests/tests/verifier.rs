@@ -1,0 +1,98 @@
+//! What each kernel program costs the verifier of the kernel at hand, told as `measured:` lines.
+//!
+//! The programs are those inside the built agent. One million instructions is where every verifier ends.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::path::Path;
+
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use cprvagt_tests::agent;
+use cprvagt_tests::live::{Need, can_run};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use object::{Object as _, ObjectSection as _};
+
+/// The section of the agent's program that holds the kernel object.
+const SECTION: &str = ".cprvagt.bpf";
+/// Refused before 6.0, because it may fault pages in, and before 5.15, because of the attach cookie: the agent
+/// then loads the next, and the last must pass everywhere.
+const MAY_BE_REFUSED: [&str; 2] = ["tls_write", "tls_write_now"];
+/// One of many that are alike but for their number.
+const SITE: &str = "tls_site_0";
+
+/// The kernel object inside the agent's program.
+fn kernel_object(program: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(program).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let section = file.section_by_name(SECTION).unwrap_or_else(|| panic!("{program:?} has no {SECTION}"));
+    section.data().unwrap().to_vec()
+}
+
+fn names(ebpf: &Ebpf) -> Vec<String> {
+    let all = ebpf.programs().map(|(name, _)| name.to_owned());
+    all.filter(|name| !name.starts_with("tls_site_") || name == SITE).collect()
+}
+
+fn load(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        Program::RawTracePoint(program) => program.load(),
+        Program::UProbe(program) => program.load(),
+        other => panic!("a kind of program that this test does not know: {other:?}"),
+    }
+}
+
+/// Instructions processed, or what the kernel said.
+fn cost(object: &[u8], name: &str) -> Result<u64, ProgramError> {
+    let mut ebpf = prepare(object);
+    let program = ebpf.program_mut(name).unwrap();
+    load(program)?;
+    let told = program.info()?.verified_instruction_count();
+    Ok(told.map_or_else(|| cost_by_log(object, name), u64::from))
+}
+
+/// The same from kernels before 5.16, which tell it only in the verifier's log, and aya hands that out only
+/// with an error: the last step, a descriptor for the verified program, is made to fail.
+fn cost_by_log(object: &[u8], name: &str) -> u64 {
+    let mut ebpf = prepare(object);
+    let program = ebpf.program_mut(name).unwrap();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 0, hard).unwrap();
+    let refused = load(program).unwrap_err();
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    let ProgramError::LoadError { verifier_log, .. } = refused else { panic!("{refused}") };
+    let log = verifier_log.to_string();
+    let (_, rest) = log.split_once("processed ").unwrap_or_else(|| panic!("no cost in {log}"));
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+fn prepare(object: &[u8]) -> Ebpf {
+    let mut loader = EbpfLoader::new();
+    // Each step told would take longer than the verification.
+    loader.verifier_log_level(VerifierLogLevel::STATS);
+    loader.load(object).unwrap()
+}
+
+#[test]
+fn every_program_passes_the_verifier() {
+    if !can_run("every_program_passes_the_verifier", &[Need::Root, Need::Agent]) {
+        return;
+    }
+    let object = kernel_object(&agent::binary().unwrap());
+    let names = names(&prepare(&object));
+    assert!(names.len() >= 10, "{names:?}");
+    let mut refused = Vec::new();
+    for name in names {
+        match cost(&object, &name) {
+            Ok(instructions) => println!("measured: verifier.{name} {instructions}"),
+            Err(error) if MAY_BE_REFUSED.contains(&name.as_str()) => {
+                println!("measured: verifier.{name} refused");
+                println!("{name}: {error:?}");
+            }
+            Err(error) => refused.push(format!("{name}: {error:?}")),
+        }
+    }
+    assert!(refused.is_empty(), "{refused:#?}");
+}
