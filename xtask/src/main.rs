@@ -12,6 +12,7 @@ mod setup;
 mod shell;
 mod test;
 mod tidy;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -41,9 +42,8 @@ enum Command {
     Ci,
     /// Measures: `bench probe [--check]`, what the agent costs a program; `bench spool [--check]`, leaks per second.
     Bench(bench::Arguments),
-    /// Tests in virtual machines.
-    #[command(hide = true)]
-    Vm(later::Arguments),
+    /// Runs the live tests on other kernels, in QEMU: `vm [KERNEL...] [-- FILTER...]`, `vm 6.1 --shell`.
+    Vm(vm::Arguments),
     /// Debian packages.
     #[command(hide = true)]
     Deb(later::Arguments),
@@ -61,7 +61,8 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
-        Command::Vm(_) | Command::Deb(_) => later::run(),
+        Command::Vm(arguments) => vm::run(&arguments),
+        Command::Deb(_) => later::run(),
     };
     refusal::exit_code(result)
 }

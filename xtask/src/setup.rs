@@ -33,6 +33,18 @@ const TEST_PROGRAMS: [(&str, &str, &str); 2] = [
     ("chromedriver", "chromium-driver", "drives the browser"),
 ];
 
+/// What `vm` needs beside QEMU: the Debian package, and why.
+const VM_PACKAGES: [(&str, &str); 8] = [
+    ("binutils", "strips the programs that guests run"),
+    ("busybox-static", "is what a guest starts with"),
+    ("cpio", "packs what a guest starts from"),
+    ("erofs-utils", "makes the disks of guests"),
+    ("kmod", "finds the modules that a guest needs"),
+    ("mmdebstrap", "makes the root of guests"),
+    ("xz-utils", "unpacks kernel modules"),
+    ("zstd", "unpacks kernel modules"),
+];
+
 /// Debian's way to build kernel programs: compiler, its sources, and what bpf-linker links against.
 const COMPILER: [&str; 9] = [
     "rustc-web",
@@ -67,6 +79,24 @@ pub fn run() -> Result<()> {
 /// As [`run`].
 pub fn for_tests() -> Result<()> {
     set_up(&[&PROGRAMS[..], &TEST_PROGRAMS].concat())
+}
+
+/// Makes sure that everything is there for building and for booting other kernels, QEMU excepted.
+///
+/// # Errors
+/// As [`run`].
+pub fn for_vm() -> Result<()> {
+    run()?;
+    let needed = not_installed(&VM_PACKAGES.map(|(package, _)| package));
+    for (package, why) in VM_PACKAGES.iter().filter(|(package, _)| needed.contains(package)) {
+        eprintln!("setup: package {package} is missing ({why})");
+    }
+    install(&needed)
+}
+
+/// The Debian packages of the programs that demo and tests run.
+pub fn program_packages() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|(_, package, _)| *package)
 }
 
 fn set_up(programs: &[(&str, &'static str, &str)]) -> Result<()> {
@@ -156,7 +186,11 @@ fn not_installed(packages: &[&'static str]) -> Vec<&'static str> {
     packages.iter().copied().filter(|package| !installed(package)).collect()
 }
 
-fn install(packages: &[&'static str]) -> Result<()> {
+/// Installs Debian packages as this machine's apt does.
+///
+/// # Errors
+/// With exit code 4 when that is not possible here.
+pub fn install(packages: &[&'static str]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }

@@ -1,0 +1,111 @@
+//! What a person reads at the end: a table of kernels, what failed, and the sum in the last line.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::results::{Outcome, Results, Test};
+use super::round::Prepared;
+
+/// Lines of a failed test's output that are shown.
+const OUTPUT_LINES: usize = 30;
+
+/// The whole of it; the last line is `N passed, N failed, N skipped`.
+#[must_use]
+pub fn table(all: &[(String, Results)]) -> String {
+    let mut text = String::new();
+    for (label, results) in all {
+        details(&mut text, label, results).expect("a string takes all");
+    }
+    lines(&mut text, all).expect("a string takes all");
+    text
+}
+
+/// Which kernels, and which tests on each.
+///
+/// # Errors
+/// When a guest's disk cannot be made.
+pub fn plans(prepared: &Prepared) -> Result<String> {
+    let mut text = String::new();
+    for guest in &prepared.guests {
+        let (payload, package) = (prepared.payload(guest)?, &guest.kernel.package);
+        writeln!(text, "{}: {} {} ({})", guest.label(), package.name, package.version, package.suite)?;
+        for test in &payload.plan {
+            writeln!(text, "  {test}")?;
+        }
+        for left_out in &payload.left_out {
+            writeln!(text, "  without {}: {}", left_out.name, left_out.reason)?;
+        }
+    }
+    Ok(text)
+}
+
+/// What failed and what was skipped, with reasons.
+fn details(text: &mut String, label: &str, results: &Results) -> std::fmt::Result {
+    if results.boots > 1 {
+        writeln!(text, "{label}: DIED BEFORE ITS PAYLOAD STARTED and was booted once more")?;
+    }
+    for complaint in &results.complaints {
+        writeln!(text, "{label}: the kernel complains: {complaint}")?;
+    }
+    for test in &results.tests {
+        for skip in &test.skips {
+            let part = skip.part.as_ref().map(|part| format!(" ({part})")).unwrap_or_default();
+            writeln!(text, "{label}: skipped: {}{part}: {}", test.test, skip.reason)?;
+        }
+        if test.outcome == Outcome::Failed {
+            failure(text, label, test)?;
+        }
+    }
+    Ok(())
+}
+
+fn failure(text: &mut String, label: &str, test: &Test) -> std::fmt::Result {
+    writeln!(text, "{label}: FAILED: {}: {}", test.test, test.message.as_deref().unwrap_or_default())?;
+    let lines: Vec<&str> = test.output.lines().collect();
+    for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
+        writeln!(text, "    {line}")?;
+    }
+    Ok(())
+}
+
+fn lines(text: &mut String, all: &[(String, Results)]) -> std::fmt::Result {
+    let row = |text: &mut String, cells: [&str; 6]| {
+        let [label, package, passed, failed, skipped, seconds] = cells;
+        writeln!(text, "{label:15} {package:60} {passed:>7} {failed:>7} {skipped:>7} {seconds:>7}")
+    };
+    row(text, ["kernel", "package", "passed", "failed", "skipped", "seconds"])?;
+    let mut sum = [0; 3];
+    for (label, results) in all {
+        let sums = results.sums();
+        sum = std::array::from_fn(|index| sum[index] + sums[index]);
+        let package = format!("{} {}", results.package.name, results.package.version);
+        let [passed, failed, skipped] = sums.map(|number| number.to_string());
+        row(text, [label, &package, &passed, &failed, &skipped, &format!("{:.0}", results.seconds)])?;
+    }
+    writeln!(text, "{} passed, {} failed, {} skipped", sum[0], sum[1], sum[2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_sum() {
+        let test = |outcome: &str, message: &str| {
+            let test = serde_json::json!({
+                "binary": "wire", "name": "a", "outcome": outcome, "seconds": 1.0, "skips": [],
+                "measured": {}, "message": message,
+            });
+            serde_json::from_value(test).unwrap()
+        };
+        let results = |tests| Results { boots: 2, tests, ..Results::default() };
+        let text = table(&[
+            ("5.10".into(), results(vec![test("passed", ""), test("failed", "exit code 101")])),
+            ("6.1".into(), results(vec![test("skipped", ""), test("passed", "")])),
+        ]);
+        assert_eq!(text.lines().last(), Some("2 passed, 1 failed, 1 skipped"));
+        assert!(text.contains("5.10: FAILED: wire::a: exit code 101"), "{text}");
+        assert!(text.contains("6.1: DIED BEFORE"), "{text}");
+    }
+}
