@@ -1,4 +1,4 @@
-//! `ci`: the project's own test command as its README gives it, then every gate.
+//! `ci`: the project's own test command as its README gives it, other kernels, then every gate.
 //!
 //! *Limits*: under 40 minutes on two cores from nothing.
 
@@ -10,7 +10,7 @@ use cprvagt_tests::live;
 use nix::unistd::geteuid;
 
 use crate::refusal::{MISSING, refuse};
-use crate::{shell, test};
+use crate::{shell, test, vm};
 
 /// Pinned, so that a newer one cannot turn the gates red by itself.
 const DENY_INSTALL: &str = "install cargo-deny --locked --version 0.20.2";
@@ -30,7 +30,10 @@ pub fn run() -> Result<()> {
     if !geteuid().is_root() {
         return refuse(MISSING, "ci: the live tests need root");
     }
-    let (tested, sum) = tests()?;
+    let here = tests("xtask test")?;
+    let elsewhere = tests(&vm::for_ci()?)?;
+    let (tested, sum) =
+        (here.0 && elsewhere.0, std::array::from_fn(|index| here.1[index] + elsewhere.1[index]));
     // Without it its gate fails, and the run still ends with its last line.
     install_deny().unwrap_or_else(|error| eprintln!("{error:#}"));
     let failed: Vec<&str> =
@@ -46,10 +49,10 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Runs `cargo xtask test` and takes the three numbers of its last line.
-fn tests() -> Result<(bool, [usize; 3])> {
+/// Runs tests and takes the three numbers of the last line.
+fn tests(command: &str) -> Result<(bool, [usize; 3])> {
     let mut last = String::new();
-    let tested = test::pass_through(&mut shell::cargo("xtask test"), |line| last = line.to_owned())?;
+    let tested = test::pass_through(&mut shell::cargo(command), |line| last = line.to_owned())?;
     Ok((tested, sum(&last).unwrap_or([0, usize::from(!tested), 0])))
 }
 

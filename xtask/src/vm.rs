@@ -18,6 +18,7 @@ mod image;
 mod initramfs;
 mod junit;
 mod kernels;
+mod page;
 mod payload;
 mod port;
 mod qemu;
@@ -36,6 +37,7 @@ use crate::{setup, shell};
 use archive::Archive;
 use cache::Cache;
 use kernels::{Kernel, MATRIX};
+use page::{PAGE, Page};
 use payload::Built;
 use qemu::Hardware;
 use round::{Guest, Prepared};
@@ -43,6 +45,8 @@ use selection::Scope;
 
 /// The kernel whose guest has systemd when all kernels are run.
 const SYSTEMD_ON: &str = "6.12";
+/// The kernel that stands for all when the capture code has not changed: Debian 12's.
+const ONE_FOR_ALL: &str = "6.1";
 /// More processors make an emulated guest slower.
 const CPUS_MAX: usize = 4;
 
@@ -64,6 +68,9 @@ pub struct Arguments {
     /// Asks the archive for newer kernels now, and makes the root image anew.
     #[arg(long)]
     update: bool,
+    /// Writes docs/kernels.md when nothing failed; takes all kernels and all tests.
+    #[arg(long, conflicts_with_all = ["kernels", "shell", "systemd", "list", "filters"])]
+    page: bool,
     /// Guests that run at once; as many as this machine has processors when not given.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -102,11 +109,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return round::shell(&prepared);
     }
     let results = round::all(&prepared, jobs)?;
-    print!("{}", summary::table(&results));
-    if results.iter().any(|(_, results)| results.sums()[1] > 0) {
+    let dearer = Page::read()?.dearer(&results);
+    dearer.iter().for_each(|it| println!("{it}"));
+    print!("{}", summary::table(&results, dearer.len()));
+    if !dearer.is_empty() || results.iter().any(|(_, results)| results.sums()[1] > 0) {
         bail!("some tests failed; consoles and results are in {}", prepared.work.display());
     }
-    Ok(())
+    if arguments.page { page::write(&results) } else { Ok(()) }
+}
+
+/// What the build server runs: every kernel when the capture code is not the one that docs/kernels.md tells of, one
+/// otherwise.
+///
+/// # Errors
+/// When the page or the code cannot be read.
+pub fn for_ci() -> Result<String> {
+    if Page::read()?.is_of_this_code()? {
+        return Ok(format!("xtask vm {ONE_FOR_ALL}"));
+    }
+    println!(
+        "capture code has changed since {PAGE} was made: all kernels; make it anew: cargo xtask vm --page"
+    );
+    Ok("xtask vm".to_owned())
 }
 
 /// The kernels and scopes that the arguments ask for.

@@ -10,14 +10,14 @@ use super::round::Prepared;
 /// Lines of a failed test's output that are shown.
 const OUTPUT_LINES: usize = 30;
 
-/// The whole of it; the last line is `N passed, N failed, N skipped`.
+/// The whole of it; the last line is `N passed, N failed, N skipped`, with what failed beside the tests.
 #[must_use]
-pub fn table(all: &[(String, Results)]) -> String {
+pub fn table(all: &[(String, Results)], failed_beside: usize) -> String {
     let mut text = String::new();
     for (label, results) in all {
         details(&mut text, label, results).expect("a string takes all");
     }
-    lines(&mut text, all).expect("a string takes all");
+    lines(&mut text, all, failed_beside).expect("a string takes all");
     text
 }
 
@@ -69,13 +69,13 @@ fn failure(text: &mut String, label: &str, test: &Test) -> std::fmt::Result {
     Ok(())
 }
 
-fn lines(text: &mut String, all: &[(String, Results)]) -> std::fmt::Result {
+fn lines(text: &mut String, all: &[(String, Results)], failed_beside: usize) -> std::fmt::Result {
     let row = |text: &mut String, cells: [&str; 6]| {
         let [label, package, passed, failed, skipped, seconds] = cells;
         writeln!(text, "{label:15} {package:60} {passed:>7} {failed:>7} {skipped:>7} {seconds:>7}")
     };
     row(text, ["kernel", "package", "passed", "failed", "skipped", "seconds"])?;
-    let mut sum = [0; 3];
+    let mut sum = [0, failed_beside, 0];
     for (label, results) in all {
         let sums = results.sums();
         sum = std::array::from_fn(|index| sum[index] + sums[index]);
@@ -100,11 +100,12 @@ mod tests {
             serde_json::from_value(test).unwrap()
         };
         let results = |tests| Results { boots: 2, tests, ..Results::default() };
-        let text = table(&[
+        let all = [
             ("5.10".into(), results(vec![test("passed", ""), test("failed", "exit code 101")])),
             ("6.1".into(), results(vec![test("skipped", ""), test("passed", "")])),
-        ]);
-        assert_eq!(text.lines().last(), Some("2 passed, 1 failed, 1 skipped"));
+        ];
+        let text = table(&all, 2);
+        assert_eq!(text.lines().last(), Some("2 passed, 3 failed, 1 skipped"));
         assert!(text.contains("5.10: FAILED: wire::a: exit code 101"), "{text}");
         assert!(text.contains("6.1: DIED BEFORE"), "{text}");
     }

@@ -1,9 +1,11 @@
-//! What each kernel program costs the verifier of the kernel at hand, told as `measured:` lines.
+//! What the kernel at hand makes of the programs, told as `measured: KEY VALUE` lines: what each costs the verifier,
+//! and what the doctor says is lost.
 //!
 //! The programs are those inside the built agent. One million instructions is where every verifier ends.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::path::Path;
+use std::process::Command;
 
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
@@ -11,6 +13,7 @@ use cprvagt_tests::agent;
 use cprvagt_tests::live::{Need, can_run};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use object::{Object as _, ObjectSection as _};
+use serde_json::Value;
 
 /// The section of the agent's program that holds the kernel object.
 const SECTION: &str = ".cprvagt.bpf";
@@ -95,4 +98,21 @@ fn every_program_passes_the_verifier() {
         }
     }
     assert!(refused.is_empty(), "{refused:#?}");
+}
+
+#[test]
+fn the_doctor_says_what_this_kernel_cannot_do() {
+    if !can_run("the_doctor_says_what_this_kernel_cannot_do", &[Need::Root, Need::Agent]) {
+        return;
+    }
+    let output = Command::new(agent::binary().unwrap()).args(["doctor", "--json"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "it observes nothing here: {told:#}");
+    for finding in told["findings"].as_array().unwrap() {
+        let text = |key: &str| finding[key].as_str().unwrap();
+        if text("state") != "ok" {
+            let capability = text("capability").replace(' ', "-");
+            println!("measured: doctor.{capability} {}: {}", text("state"), text("lost"));
+        }
+    }
 }
