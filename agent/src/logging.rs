@@ -23,7 +23,8 @@ pub fn init(verbose: u8) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
-        2 => "debug",
+        // The loader tells each relocation of each kernel program: a thousand lines at every start.
+        2 => "debug,aya_obj=info",
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));

@@ -5,7 +5,7 @@
 use aya_ebpf::{EbpfContext, helpers::generated::bpf_skb_load_bytes, programs::SkBuffContext};
 use cprvagt_abi::Counter;
 
-use crate::counters::Skip;
+use crate::{counters::Skip, verifier};
 
 /// TCP's protocol number.
 pub const TCP: u32 = 6;
@@ -48,7 +48,10 @@ impl Packet {
             ETH_P_IPV6 => packet.read_ipv6(ctx)?,
             _ => return Err(Counter::PacketUnreadable),
         };
-        packet.read_transport(ctx, transport)?;
+        // How the headers were found does not matter any more; nor, below, which protocol it was.
+        packet.read_transport(ctx, forget(transport))?;
+        packet.protocol = forget(packet.protocol);
+        packet.payload = forget(packet.payload);
         Ok(packet)
     }
 
@@ -130,6 +133,11 @@ impl Packet {
         self.seq = u32::from_be(seq).wrapping_add(syn);
         Ok(u32::from(flags[0] >> 4) * 4)
     }
+}
+
+#[inline(always)]
+fn forget(value: u32) -> u32 {
+    verifier::forget(u64::from(value)) as u32
 }
 
 /// Writes an IPv4 address, in network order, as a mapped one.
