@@ -56,13 +56,7 @@ pub fn receive<M: DeserializeOwned>(mut stream: &UnixStream) -> io::Result<Optio
 /// # Errors
 /// The other side is gone, or the system refuses.
 pub fn send_descriptors(stream: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::Error::other("too many descriptors for one message"));
-    }
-    sendmsg(stream, &[IoSlice::new(&[0])], &mut control, SendFlags::empty())?;
-    Ok(())
+    send_with_descriptors(stream, &[0], descriptors)
 }
 
 /// Takes `N` descriptors that the other side hands over.
@@ -70,16 +64,55 @@ pub fn send_descriptors(stream: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> 
 /// # Errors
 /// The other side is gone, or hands over another number of them.
 pub fn receive_descriptors<const N: usize>(stream: &UnixStream) -> io::Result<[OwnedFd; N]> {
+    let handed = receive_with_descriptors::<1>(stream)?.map(|(_, descriptors)| descriptors);
+    let handed = handed.unwrap_or_default().try_into();
+    handed.map_err(|_| io::Error::other("descriptors were expected and did not come"))
+}
+
+/// Sends a few bytes, and hands `descriptors` over with them, at most two.
+///
+/// # Errors
+/// The other side is gone, or the system refuses.
+pub fn send_with_descriptors(
+    stream: &UnixStream,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other("too many descriptors for one message"));
+    }
+    match sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)? {
+        sent if sent == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+/// Waits for `N` bytes that were sent at once, and what was handed over with them; `None` when the other side
+/// closed the stream.
+///
+/// # Errors
+/// The stream broke, or fewer bytes came.
+pub fn receive_with_descriptors<const N: usize>(
+    stream: &UnixStream,
+) -> io::Result<Option<([u8; N], Vec<OwnedFd>)>> {
+    let mut bytes = [0; N];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    recvmsg(stream, &mut [IoSliceMut::new(&mut [0])], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received =
+        recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(handed) = message {
             descriptors.extend(handed);
         }
     }
-    descriptors.try_into().map_err(|_| io::Error::other("descriptors were expected and did not come"))
+    match received.bytes {
+        0 => Ok(None),
+        count if count == N => Ok(Some((bytes, descriptors))),
+        _ => Err(io::Error::other("a message between processes was cut")),
+    }
 }
 
 #[cfg(test)]
@@ -124,5 +157,20 @@ mod tests {
         assert_eq!(&read, b"x");
         send(&ours, &()).unwrap();
         assert!(receive_descriptors::<1>(&theirs).is_err());
+    }
+
+    #[test]
+    fn bytes_and_descriptors_come_together_or_not_at_all() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        send_with_descriptors(&ours, &[1, 2], &[ours.as_fd()]).unwrap();
+        send_with_descriptors(&ours, &[3, 4], &[]).unwrap();
+        let (first, handed) = receive_with_descriptors(&theirs).unwrap().unwrap();
+        assert_eq!((first, handed.len()), ([1, 2], 1));
+        let (second, none) = receive_with_descriptors(&theirs).unwrap().unwrap();
+        assert_eq!((second, none.len()), ([3, 4], 0));
+        send_with_descriptors(&ours, &[5], &[]).unwrap();
+        assert!(receive_with_descriptors::<2>(&theirs).is_err(), "cut");
+        drop((ours, handed));
+        assert!(receive_with_descriptors::<2>(&theirs).unwrap().is_none());
     }
 }

@@ -323,6 +323,8 @@ pub struct Status {
 /// The daemon's other processes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Part {
+    /// Opens probe events for capture
+    Broker,
     /// Reads the ring and finds numbers
     Inspect,
     /// Keeps the spool and delivers

@@ -9,14 +9,14 @@ use std::{
 };
 
 use cprvagt_report::Moment;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
-    capture::{Capture, CaptureError, CaptureOptions, Ring},
+    capture::{Capture, CaptureError, CaptureOptions, Opener, Ring},
     cli::{self, Exit, Exits},
     config::Config,
     host::this_host,
@@ -77,7 +77,7 @@ impl Exits for WatchError {
 /// What kept it from starting, or from going on.
 pub fn run(config: &Config, options: &cli::Watch) -> Result<(), WatchError> {
     privacy::forbid_dumps().map_err(WatchError::Dumps)?;
-    raise_descriptor_limit();
+    raise_limits();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = Stop::listen()?;
@@ -85,12 +85,16 @@ pub fn run(config: &Config, options: &cli::Watch) -> Result<(), WatchError> {
     })
 }
 
-/// Each probed file takes a few descriptors, more than the usual soft limit on a host with many containers.
-pub fn raise_descriptor_limit() {
+/// Each probed file takes a few descriptors, more than the usual soft limit on a host with many containers; and
+/// kernels before 5.11 count maps as locked memory.
+pub fn raise_limits() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
         tracing::info!(%error, "the limit of open files stays as it is");
+    }
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        tracing::debug!(%error, "the limit of locked memory stays as it is; it matters before Linux 5.11");
     }
 }
 
@@ -126,7 +130,7 @@ impl Watch {
             allow: policy.allow_prefixes(),
             own: Vec::new(),
         };
-        let mut capture = Capture::start(&capture_options)?;
+        let mut capture = Capture::start(&capture_options, Opener::Here)?;
         let ring = capture.ring()?;
         let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
         let processes = Processes::new(Box::new(Procfs::default()));

@@ -63,7 +63,13 @@ impl TlsTap {
             let site = probe_site(code);
             let cookie = cookie(attachment, function, random, server);
             let place = Place { file, path, offset: code.file_offset + site.offset };
-            tap.probes.push(probes.attach(programs, &place, cookie)?);
+            match probes.attach(programs, &place, cookie) {
+                Ok(probe) => tap.probes.push(probe),
+                Err(error) => {
+                    tap.detach(probes);
+                    return Err(error);
+                }
+            }
             tracing::debug!(path, name, offset = site.offset, cheap = site.cheap, "probe attached");
         }
         tell(path, symbols, random.is_some());
@@ -71,8 +77,8 @@ impl TlsTap {
     }
 
     /// Removes the probes.
-    pub(super) fn detach(self, programs: &mut Programs, probes: &mut Probes) -> Result<(), CaptureError> {
-        self.probes.into_iter().try_for_each(|probe| probes.detach(programs, &self.path, probe))
+    pub(super) fn detach(self, probes: &mut Probes) {
+        self.probes.into_iter().for_each(|probe| probes.detach(probe));
     }
 }
 

@@ -7,7 +7,9 @@ use std::{io, path::PathBuf};
 pub enum CaptureError {
     /// The process may not load or attach programs.
     #[error(
-        "{what}: permission denied; run as root, or with the capabilities BPF, PERFMON, NET_ADMIN and SYS_PTRACE"
+        "{what}: permission denied; run as root, or with the capabilities CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON, \
+         CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (opening a probe takes CAP_SYS_ADMIN, whatever \
+         kernel.perf_event_paranoid says)"
     )]
     Privilege {
         /// What was refused.

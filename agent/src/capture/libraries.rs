@@ -53,24 +53,31 @@ impl Libraries {
     }
 
     /// Probes what processes have mapped, and what the loader would find.
-    pub(super) fn attach_all(&mut self, programs: &mut Programs) {
+    ///
+    /// # Errors
+    /// No file is probed, since a privilege is missing. Other refusals are told file by file.
+    pub(super) fn attach_all(&mut self, programs: &mut Programs) -> Result<(), CaptureError> {
+        let mut refused = Vec::new();
         for mapping in mapped_files() {
-            self.attach_mapping(programs, &mapping);
+            if let Some(file) = self.open_new(&mapping) {
+                refused.extend(self.attach_file(programs, &file, &mapping.path).err());
+            }
         }
         for path in installed_libraries().into_iter().chain(installed_programs()) {
             if let Ok(file) = File::open(&path)
                 && let Some(key) = key_of(&file)
                 && self.is_new(key)
             {
-                self.attach_file(programs, &file, &path.display().to_string());
+                refused.extend(self.attach_file(programs, &file, &path.display().to_string()).err());
             }
         }
-    }
-
-    fn attach_mapping(&mut self, programs: &mut Programs, mapping: &Mapping) {
-        if let Some(file) = self.open_new(mapping) {
-            self.attach_file(programs, &file, &mapping.path);
+        if self.taps.is_empty()
+            && let Some(place) = refused.iter().position(|it| matches!(it, CaptureError::Privilege { .. }))
+        {
+            return Err(refused.swap_remove(place));
         }
+        refused.iter().for_each(warn_refused);
+        Ok(())
     }
 
     /// The file of a mapping, if it was not looked at yet.
@@ -94,16 +101,16 @@ impl Libraries {
         };
         let tap = self.taps.swap_remove(index);
         tracing::debug!(path = tap.path, "one file behind two mounts: second probe removed");
+        tap.detach(&mut self.probes);
         // A thread whose last call it was would otherwise have every further call refused as the second.
-        if let Err(error) =
-            tap.detach(programs, &mut self.probes).and_then(|()| programs.forget_calls(second))
-        {
+        if let Err(error) = programs.forget_calls(second) {
             tracing::warn!(%error, "a second probe could not be removed; its calls are counted once");
         }
     }
 
     /// Detaches and unloads every probe.
-    pub(super) fn unload(&self, programs: &mut Programs) -> Result<(), CaptureError> {
+    pub(super) fn unload(&mut self, programs: &mut Programs) -> Result<(), CaptureError> {
+        self.taps.drain(..).for_each(|tap| tap.detach(&mut self.probes));
         self.probes.unload(programs)
     }
 
@@ -119,14 +126,22 @@ impl Libraries {
         self.seen.insert(key)
     }
 
-    fn attach_file(&mut self, programs: &mut Programs, file: &File, path: &str) {
-        if let Some(symbols) = read_symbols(file) {
-            self.attach(programs, &Readable { file, path, symbols: &symbols });
+    fn attach_file(&mut self, programs: &mut Programs, file: &File, path: &str) -> Result<(), CaptureError> {
+        match read_symbols(file) {
+            Some(symbols) => self.attach(programs, &Readable { file, path, symbols: &symbols }),
+            None => Ok(()),
         }
     }
 
     /// Probes a file whose symbols have been read.
-    pub(super) fn attach(&mut self, programs: &mut Programs, readable: &Readable<'_>) {
+    ///
+    /// # Errors
+    /// The file cannot be probed.
+    pub(super) fn attach(
+        &mut self,
+        programs: &mut Programs,
+        readable: &Readable<'_>,
+    ) -> Result<(), CaptureError> {
         // A folder may be named like a number, and this name goes to the log.
         let path = Scrubber::at(Moment::now().0.as_second()).name(readable.path);
         let path = path.as_str();
@@ -136,19 +151,18 @@ impl Libraries {
                 limit = TAPS_MAX,
                 "too many files with TLS functions: this one stays unobserved"
             );
-            return;
+            return Ok(());
         }
         self.attachments = self.attachments.wrapping_add(1);
         let readable = Readable { path, ..*readable };
-        match TlsTap::attach(programs, &mut self.probes, &readable, self.attachments) {
-            Ok(tap) => self.taps.push(tap),
-            Err(error) => warn_refused(path, &error),
-        }
+        self.taps.push(TlsTap::attach(programs, &mut self.probes, &readable, self.attachments)?);
+        Ok(())
     }
 }
 
-fn warn_refused(path: &str, error: &CaptureError) {
-    tracing::warn!(path, %error, "TLS functions of this file are not observed; its bytes will be a blind spot");
+/// Tells that a file cannot be probed, and why.
+pub(super) fn warn_refused(error: &CaptureError) {
+    tracing::warn!(%error, "TLS functions of a file are not observed; its bytes will be a blind spot");
 }
 
 /// The file of a mapping: through the process's root, or by its path where the process is gone and the

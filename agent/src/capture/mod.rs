@@ -8,6 +8,7 @@
 mod addresses;
 mod attach;
 mod backfill;
+mod broker;
 mod error;
 mod libraries;
 mod load;
@@ -17,6 +18,7 @@ mod reader;
 mod ring;
 mod site;
 mod symbols;
+mod uprobe;
 
 use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd};
 
@@ -25,15 +27,17 @@ use cprvagt_abi::{AllowKey, AllowRules, Counter, Flow};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 
+pub use broker::{Opener, serve as open_probes};
 pub use error::CaptureError;
 pub use load::CaptureOptions;
 pub use probes::ProbeReach;
 pub use ring::Ring;
+pub use uprobe::LINK_CREATE;
 
 use self::{
     addresses::LocalAddresses,
     attach::Readable,
-    libraries::Libraries,
+    libraries::{Libraries, warn_refused},
     load::Programs,
     mappings::Mappings,
     probes::Probes,
@@ -48,18 +52,20 @@ pub struct Capture {
     programs: Programs,
     libraries: Libraries,
     mappings: Mappings,
-    reader: SymbolReader,
+    /// From [`Self::readable`] on.
+    reader: Option<SymbolReader>,
     addresses: LocalAddresses,
 }
 
 impl Capture {
-    /// Loads and attaches everything.
+    /// Loads and attaches everything. No thread is started: one would keep the privileges that this takes, when
+    /// the caller gives them up.
     ///
     /// # Errors
     /// Names the privilege, mount or kernel feature that is missing.
-    pub fn start(options: &CaptureOptions) -> Result<Self, CaptureError> {
+    pub fn start(options: &CaptureOptions, opener: Opener) -> Result<Self, CaptureError> {
         let mut programs = Programs::load(options)?;
-        let probes = Probes::load(&mut programs)?;
+        let probes = Probes::load(&mut programs, opener)?;
         tell_reach(probes.reach());
         let mut addresses = LocalAddresses::default();
         addresses.refresh(&mut programs)?;
@@ -67,11 +73,10 @@ impl Capture {
         programs.attach_socket_tap()?;
         backfill::run(&mut programs)?;
         let mappings = Mappings::open()?;
-        let reader = SymbolReader::start().map_err(CaptureError::io("a thread that reads symbols"))?;
         let mut libraries = Libraries::new(probes);
-        libraries.attach_all(&mut programs);
+        libraries.attach_all(&mut programs)?;
         programs.attach_wire_tap()?;
-        Ok(Self { programs, libraries, mappings, reader, addresses })
+        Ok(Self { programs, libraries, mappings, reader: None, addresses })
     }
 
     /// The ring, to be read in this process. It can be had once.
@@ -90,14 +95,20 @@ impl Capture {
         Ring::descriptor(&mut self.programs)
     }
 
-    /// One descriptor that becomes readable when there is something to do, in `ring` too if it is given.
+    /// One descriptor that becomes readable when there is something to do, in `ring` too if it is given. From
+    /// now on newly mapped files are read, in a thread of its own.
     ///
     /// # Errors
-    /// The kernel refused another descriptor.
-    pub fn readable(&self, ring: Option<&Ring>) -> io::Result<AsyncFd<OwnedFd>> {
+    /// The kernel refused another descriptor or thread.
+    pub fn readable(&mut self, ring: Option<&Ring>) -> io::Result<AsyncFd<OwnedFd>> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => SymbolReader::start()?,
+        };
+        let reader = self.reader.insert(reader);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let ring = ring.map(Ring::as_fd);
-        for descriptor in self.mappings.descriptors().chain([self.reader.descriptor()]).chain(ring) {
+        for descriptor in self.mappings.descriptors().chain([reader.descriptor()]).chain(ring) {
             epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
         }
         // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
@@ -119,7 +130,7 @@ impl Capture {
 
     /// Attaches to TLS libraries that were mapped since the last call.
     pub fn attach_new_libraries(&mut self) {
-        let Self { mappings, libraries, reader, programs, .. } = self;
+        let Self { mappings, libraries, reader: Some(reader), programs, .. } = self else { return };
         let lost = mappings.drain(|mapping| {
             if let Some(file) = libraries.open_new(mapping)
                 && !reader.read(file, &mapping.path)
@@ -129,10 +140,12 @@ impl Capture {
         });
         for found in reader.found() {
             let Found { file, path, symbols } = &found;
-            libraries.attach(programs, &Readable { file, path, symbols });
+            if let Err(error) = libraries.attach(programs, &Readable { file, path, symbols }) {
+                warn_refused(&error);
+            }
         }
-        if lost {
-            libraries.attach_all(programs);
+        if lost && let Err(error) = libraries.attach_all(programs) {
+            warn_refused(&error);
         }
     }
 
@@ -207,7 +220,7 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
 /// As [`Capture::start`].
 pub fn probe_load() -> Result<ProbeReach, CaptureError> {
     let options = CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new(), own: Vec::new() };
-    Ok(Probes::load(&mut Programs::load(&options)?)?.reach())
+    Ok(Probes::load(&mut Programs::load(&options)?, Opener::Here)?.reach())
 }
 
 fn tell_reach(reach: ProbeReach) {

@@ -4,23 +4,23 @@
 //! attach cookie (5.15). Where it is not, each site takes a small program of its own that knows its number and
 //! jumps to the one that captures.
 //!
-//! *Invariants*: what a kernel can do is found by loading, never by its version.
+//! *Invariants*: what a kernel can do is found by loading, never by its version. All programs are loaded at the
+//! start, those of sites too: the process may have given up loading when a library appears.
 //! *Limits*: [`SITES_MAX`] sites where a probe has no cookie.
 
-use std::{fs::File, os::fd::AsRawFd as _};
+use std::{fs::File, io, os::fd::AsFd as _};
 
 use aya::{
     maps::{Array, ProgramArray},
-    programs::{
-        UProbe,
-        uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
-    },
+    programs::UProbe,
 };
 use cprvagt_abi::SITES_MAX;
 
 use super::{
+    broker::Opener,
     error::{CaptureError, chain},
     load::{Programs, load_error},
+    uprobe::{self, Attached},
 };
 
 /// What TLS probes can do on this kernel.
@@ -52,6 +52,7 @@ impl ProbeReach {
 #[derive(Debug)]
 pub(super) struct Probes {
     reach: ProbeReach,
+    opener: Opener,
     /// Numbers of sites that are free, where sites have numbers.
     free: Vec<u32>,
 }
@@ -59,7 +60,7 @@ pub(super) struct Probes {
 /// One attached probe.
 #[derive(Debug)]
 pub(super) struct Probe {
-    link: UProbeLinkId,
+    _attached: Attached,
     /// The number of its site, where sites have numbers.
     site: Option<u32>,
 }
@@ -75,21 +76,23 @@ pub(super) struct Place<'a> {
 
 impl Probes {
     /// Loads the program that reads most of those that this kernel takes.
-    pub(super) fn load(programs: &mut Programs) -> Result<Self, CaptureError> {
+    pub(super) fn load(programs: &mut Programs, opener: Opener) -> Result<Self, CaptureError> {
         let [best @ .., least] = ProbeReach::ALL;
         for reach in best {
             match programs.program::<UProbe>(reach.program())?.load() {
-                Ok(()) => return Ok(Self { reach, free: Vec::new() }),
+                Ok(()) => return Ok(Self { reach, opener, free: Vec::new() }),
                 Err(error) => {
                     tracing::debug!(name = reach.program(), reason = chain(&error), "not on this kernel");
                 }
             }
         }
-        let name = least.program();
-        programs.program::<UProbe>(name)?.load().map_err(|error| load_error(name, &error))?;
-        set_jump(programs, name)?;
+        load_program(programs, least.program())?;
+        set_jump(programs, least.program())?;
+        for site in 0..SITES_MAX {
+            load_program(programs, &site_program(site))?;
+        }
         // The lowest number is taken first.
-        Ok(Self { reach: least, free: (0..SITES_MAX).rev().collect() })
+        Ok(Self { reach: least, opener, free: (0..SITES_MAX).rev().collect() })
     }
 
     /// What probes can do.
@@ -105,52 +108,57 @@ impl Probes {
         cookie: u64,
     ) -> Result<Probe, CaptureError> {
         if self.reach != ProbeReach::ResidentFewSites {
-            let link = attach_program(programs, self.reach.program(), place, Some(cookie))?;
-            return Ok(Probe { link, site: None });
+            let attached = self.attach_program(programs, self.reach.program(), place, Some(cookie))?;
+            return Ok(Probe { _attached: attached, site: None });
         }
         let Some(site) = self.free.pop() else {
             let limit = format!("this kernel (before 5.15) has room for {SITES_MAX} probed functions");
             return Err(refused(place.path, limit));
         };
-        match attach_site(programs, place, site, cookie) {
-            Ok(link) => Ok(Probe { link, site: Some(site) }),
-            Err(error) => {
-                self.free.push(site);
-                Err(error)
-            }
+        // Before the probe: its first call needs it.
+        let attached = set_cookie(programs, site, cookie)
+            .and_then(|()| self.attach_program(programs, &site_program(site), place, None));
+        if attached.is_err() {
+            self.free.push(site);
         }
+        Ok(Probe { _attached: attached?, site: Some(site) })
     }
 
     /// Removes a probe.
-    pub(super) fn detach(
-        &mut self,
-        programs: &mut Programs,
-        path: &str,
-        probe: Probe,
-    ) -> Result<(), CaptureError> {
-        let name = probe.site.map_or_else(|| self.reach.program().to_owned(), site_program);
-        let program = programs.program::<UProbe>(&name)?;
-        program.detach(probe.link).map_err(|error| refused(path, chain(&error)))?;
-        if let Some(site) = probe.site {
-            program.unload().map_err(|error| load_error(&name, &error))?;
-            self.free.push(site);
-        }
-        Ok(())
+    pub(super) fn detach(&mut self, probe: Probe) {
+        self.free.extend(probe.site);
     }
 
-    /// Detaches and unloads every probe.
+    /// Unloads every program; they go when their probes are removed.
     pub(super) fn unload(&self, programs: &mut Programs) -> Result<(), CaptureError> {
         if self.reach == ProbeReach::ResidentFewSites {
-            for site in (0..SITES_MAX).filter(|site| !self.free.contains(site)) {
+            for site in 0..SITES_MAX {
                 unload_program(programs, &site_program(site))?;
             }
         }
         unload_program(programs, self.reach.program())
     }
+
+    fn attach_program(
+        &self,
+        programs: &mut Programs,
+        name: &str,
+        place: &Place<'_>,
+        cookie: Option<u64>,
+    ) -> Result<Attached, CaptureError> {
+        let program = programs.program::<UProbe>(name)?.fd().map_err(|error| load_error(name, &error))?;
+        let event = self.opener.open(place.file, place.offset);
+        let event = event.map_err(|error| not_opened(place.path, &error))?;
+        uprobe::attach(program.as_fd(), event, cookie).map_err(|error| refused(place.path, error.to_string()))
+    }
 }
 
 fn site_program(site: u32) -> String {
     format!("tls_site_{site}")
+}
+
+fn load_program(programs: &mut Programs, name: &str) -> Result<(), CaptureError> {
+    programs.program::<UProbe>(name)?.load().map_err(|error| load_error(name, &error))
 }
 
 fn unload_program(programs: &mut Programs, name: &str) -> Result<(), CaptureError> {
@@ -166,37 +174,19 @@ fn set_jump(programs: &mut Programs, name: &str) -> Result<(), CaptureError> {
     jumps.set(0, &target, 0).map_err(CaptureError::map(MAP))
 }
 
-fn attach_site(
-    programs: &mut Programs,
-    place: &Place<'_>,
-    site: u32,
-    cookie: u64,
-) -> Result<UProbeLinkId, CaptureError> {
+fn set_cookie(programs: &mut Programs, site: u32, cookie: u64) -> Result<(), CaptureError> {
     const MAP: &str = "SITE_COOKIES";
-    // Before the probe: its first call needs it.
     let mut cookies = Array::<_, u64>::try_from(programs.map_mut(MAP)?).map_err(CaptureError::map(MAP))?;
-    cookies.set(site, cookie, 0).map_err(CaptureError::map(MAP))?;
-    let name = site_program(site);
-    programs.program::<UProbe>(&name)?.load().map_err(|error| load_error(&name, &error))?;
-    let attached = attach_program(programs, &name, place, None);
-    if attached.is_err() {
-        unload_program(programs, &name)?;
-    }
-    attached
+    cookies.set(site, cookie, 0).map_err(CaptureError::map(MAP))
 }
 
-fn attach_program(
-    programs: &mut Programs,
-    name: &str,
-    place: &Place<'_>,
-    cookie: Option<u64>,
-) -> Result<UProbeLinkId, CaptureError> {
-    // By descriptor: the file that was read is the file that is probed, whatever its path means here.
-    let target = format!("/proc/self/fd/{}", place.file.as_raw_fd());
-    let location = UProbeAttachLocation::AbsoluteOffset(place.offset);
-    let program = programs.program::<UProbe>(name)?;
-    let attached = program.attach(UProbeAttachPoint { location, cookie }, target, UProbeScope::AllProcesses);
-    attached.map_err(|error| refused(place.path, chain(&error)))
+fn not_opened(path: &str, error: &io::Error) -> CaptureError {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            CaptureError::Privilege { what: format!("probing {path} (perf_event_open)") }
+        }
+        _ => refused(path, format!("perf_event_open: {error}")),
+    }
 }
 
 fn refused(path: &str, reason: String) -> CaptureError {

@@ -1,11 +1,14 @@
 //! The privileges of this process, out of `/proc/self/status` (capabilities(7)).
 
 /// The needed capabilities, each with its number and whether CAP_SYS_ADMIN stands in for it.
-const NEEDED: [(&str, u32, bool); 4] = [
+pub(super) const NEEDED: [(&str, u32, bool); 6] = [
+    // Opening a probe takes it on every kernel: none takes CAP_PERFMON for that any more.
+    ("CAP_SYS_ADMIN", SYS_ADMIN, false),
     ("CAP_BPF", 39, true),
     ("CAP_PERFMON", 38, true),
     ("CAP_NET_ADMIN", 12, false),
     ("CAP_SYS_PTRACE", 19, false),
+    ("CAP_DAC_READ_SEARCH", 2, false),
 ];
 
 /// Number of CAP_SYS_ADMIN.
@@ -31,13 +34,15 @@ mod tests {
 
     #[test]
     fn what_is_missing() {
-        let all = ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"];
-        let cases: [(&str, Option<&[&str]>); 6] = [
+        let all = NEEDED.map(|(name, ..)| name);
+        let cases: [(&str, Option<&[&str]>); 8] = [
             ("Name:\tx\nCapEff:\t000001ffffffffff\n", Some(&[])),
             ("CapEff:\t0000000000000000\n", Some(&all)),
-            // A kernel before 5.8 knows no CAP_BPF; SYS_ADMIN, NET_ADMIN and SYS_PTRACE are there.
-            ("CapEff:\t0000000000281000\n", Some(&[])),
-            ("CapEff:\t000000c000001000\n", Some(&["CAP_SYS_PTRACE"])),
+            // SYS_ADMIN, NET_ADMIN, SYS_PTRACE and DAC_READ_SEARCH are there.
+            ("CapEff:\t0000000000281004\n", Some(&[])),
+            ("CapEff:\t000000c000281004\n", Some(&[])),
+            ("CapEff:\t000000c000081004\n", Some(&["CAP_SYS_ADMIN"])),
+            ("CapEff:\t000000c000201000\n", Some(&["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"])),
             ("CapEff:\tzz\n", None),
             ("", None),
         ];

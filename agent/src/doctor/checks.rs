@@ -30,15 +30,18 @@ pub(super) fn privileges(machine: &Machine) -> Finding {
     };
     let missing = capabilities::missing(effective);
     if missing.is_empty() {
-        return essential(works("privileges", "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE"));
+        let names = capabilities::NEEDED.map(|(name, ..)| name);
+        return essential(works("privileges", names.join(", ")));
     }
     let finding = works("privileges", format!("this process lacks {}", missing.join(", ")));
     let remedy = "run as root, or give the unit these AmbientCapabilities";
-    if missing == ["CAP_SYS_PTRACE"] {
+    if missing.iter().all(|name| ["CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"].contains(name)) {
         let lost = "libraries and executables of other users' processes, containers among them";
         return essential(lacking(finding, State::Reduced, lost, remedy));
     }
-    essential(lacking(finding, State::Missing, "everything: no kernel program can be loaded", remedy))
+    let lost = "everything: kernel programs cannot be loaded, or probes not be opened, which takes CAP_SYS_ADMIN \
+                on every kernel";
+    essential(lacking(finding, State::Missing, lost, remedy))
 }
 
 pub(super) fn kernel(machine: &Machine) -> Finding {
@@ -117,13 +120,30 @@ pub(super) fn uprobes(machine: &Machine) -> Finding {
 
 pub(super) fn library_discovery(machine: &Machine) -> Finding {
     let setting = "/proc/sys/kernel/perf_event_paranoid";
-    if machine.path(setting).exists() {
-        return works("library watch", "the kernel tells when a program maps a library");
+    if let Some(value) = machine.text(setting) {
+        let value = value.trim();
+        let what = format!(
+            "the kernel tells when a program maps a library; perf_event_paranoid is {value}: hearing it {}, opening \
+             a probe takes CAP_SYS_ADMIN at any value",
+            hearing_takes(value)
+        );
+        return works("library watch", what);
     }
     let lost = "TLS libraries that are mapped after the start, until the agent looks again";
     let remedy = "use a kernel built with CONFIG_PERF_EVENTS";
     let what = format!("no performance events: {setting} is not there");
     lacking(works("library watch", what), State::Reduced, lost, remedy)
+}
+
+/// What `kernel.perf_event_paranoid` asks of who wants to hear of all processes. The kernel's own levels end at 2;
+/// Debian's default is 3.
+fn hearing_takes(paranoid: &str) -> &'static str {
+    match paranoid.parse::<i32>() {
+        Ok(i32::MIN..=-1) => "takes no capability",
+        Ok(0..=2) => "takes CAP_PERFMON",
+        Ok(3..) => "takes CAP_SYS_ADMIN",
+        Err(_) => "takes CAP_SYS_ADMIN at most",
+    }
 }
 
 pub(super) fn lockdown(machine: &Machine) -> Finding {

@@ -55,7 +55,8 @@ fn each_lack_is_told_and_counts() {
     check(&[], "wire tap", Works, Exit::Success);
     check(&[("proc/self/status", "CapEff:\t0\n")], "privileges", Missing, Exit::Config);
     check(&[("proc/self/status", "")], "privileges", Missing, Exit::Config);
-    check(&[("proc/self/status", "CapEff:\t000000c000001000\n")], "privileges", Reduced, Exit::Partial);
+    check(&[("proc/self/status", "CapEff:\t000000c000081004\n")], "privileges", Missing, Exit::Config);
+    check(&[("proc/self/status", "CapEff:\t0000000000201000\n")], "privileges", Reduced, Exit::Partial);
     check(&[("proc/sys/kernel/osrelease", "5.4.0\n")], "kernel", Missing, Exit::Config);
     check(&[("proc/self/mountinfo", v1)], "wire tap", Missing, Exit::Config);
     check(&[("proc/self/mountinfo", "")], "wire tap", Missing, Exit::Config);
@@ -84,6 +85,20 @@ fn what_an_older_kernel_cannot_do_is_told() {
 }
 
 #[test]
+fn what_performance_events_take_is_told() {
+    for (value, told) in [
+        ("-1\n", "paranoid is -1: hearing it takes no capability, opening a probe takes CAP_SYS_ADMIN"),
+        ("2\n", "paranoid is 2: hearing it takes CAP_PERFMON, opening a probe takes CAP_SYS_ADMIN"),
+        ("3\n", "paranoid is 3: hearing it takes CAP_SYS_ADMIN, opening a probe takes CAP_SYS_ADMIN"),
+    ] {
+        let (_dir, machine) = machine(&[("proc/sys/kernel/perf_event_paranoid", value)]);
+        let findings = examine(&machine, loads);
+        let finding = findings.iter().find(|it| it.capability == "library watch").unwrap();
+        assert!(finding.what.contains(told), "{finding:?}");
+    }
+}
+
+#[test]
 fn what_the_kernel_said_is_told() {
     let (_dir, machine) = machine(&[]);
     let findings = examine(&machine, || Err("Operation not permitted (os error 1)".to_owned()));
@@ -98,9 +113,12 @@ fn the_table_holds_at_80_columns() {
     let table = to_table(&examine(&machine, loads));
     assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
     let head = "\
-privileges        missing this process lacks CAP_BPF, CAP_PERFMON,
-                          CAP_NET_ADMIN, CAP_SYS_PTRACE
-                          lost: everything: no kernel program can be loaded
+privileges        missing this process lacks CAP_SYS_ADMIN, CAP_BPF,
+                          CAP_PERFMON, CAP_NET_ADMIN, CAP_SYS_PTRACE,
+                          CAP_DAC_READ_SEARCH
+                          lost: everything: kernel programs cannot be loaded, or
+                          probes not be opened, which takes CAP_SYS_ADMIN on
+                          every kernel
                           do:   run as root, or give the unit these
                           AmbientCapabilities
 kernel            ok      Linux 6.1.0-18-amd64

@@ -1,6 +1,6 @@
-//! The capture process: holds the taps, minds the other two processes, and answers to the service manager.
+//! The capture process: holds the taps, minds the other three processes, and answers to the service manager.
 //!
-//! *Invariants*: it parses no traffic and no message of the network. When one of the three is gone, all end: the
+//! *Invariants*: it parses no traffic and no message of the network. When one of the four is gone, all end: the
 //! service manager starts them anew, and the spool opens with a gap record.
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use super::plan::Plan;
 use super::protocol::{FromInspect, InspectStatus, ToInspect};
 use super::status::StatusSocket;
 use super::{RunError, confine, facts};
-use crate::capture::{Capture, CaptureOptions};
+use crate::capture::{Capture, CaptureOptions, Opener};
 use crate::channel::send_descriptors;
 use crate::send::protocol::{FromSend, SendStatus, ToSend};
 
@@ -33,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
 /// How long a process may be silent before the service manager is no longer told that all is well.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How long the inspect process may take to tell what waits, and the send process to be ready.
+/// How long the inspect process may take to tell what waits, the send process to be ready, the broker to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// What happens.
@@ -46,6 +46,7 @@ enum Event {
 pub struct Daemon {
     plan: Plan,
     capture: Capture,
+    broker: Part,
     inspect: Part,
     send: Part,
     events: UnboundedReceiver<Event>,
@@ -83,23 +84,22 @@ impl Daemon {
     pub async fn start(plan: Plan, verbose: u8) -> Result<Self, RunError> {
         let signals = Signals::listen()?;
         let (status, listener) = StatusSocket::open(&plan.runtime_dir)?;
+        let broker = Part::start("broker", verbose, false)?;
         let inspect = Part::start("inspect", verbose, plan.json)?;
         let send = Part::start("send", verbose, false)?;
         let facts = introduce(&inspect, &send)?;
-        // No thread before this: what is given up here, threads that run already would keep.
-        confine::capture(&plan.runtime_dir)?;
+        confine::capture()?;
+        send.tell(&ToSend::Start(plan.send_settings()))?;
+        let own = vec![inspect.pid(), send.pid()];
+        let mut capture = start_taps(&plan, own, &broker)?;
+        // No thread before this: one that runs already would keep what is given up here.
+        confine::capture_attached(|| capture.counters().is_ok())?;
         facts::serve(facts)?;
         status.serve(listener)?;
         let (to, mut events) = unbounded_channel();
         inspect.listen(to.clone(), Event::Inspect)?;
         send.listen(to, Event::Send)?;
-        send.tell(&ToSend::Start(plan.send_settings()))?;
         await_ready(&mut events, "send").await?;
-        let mut capture = Capture::start(&CaptureOptions {
-            ring_bytes: plan.config.capture.ring_bytes,
-            allow: plan.policy.allow_prefixes(),
-            own: vec![inspect.pid(), send.pid()],
-        })?;
         inspect.tell(&ToInspect::Start(Box::new(plan.inspect_settings())))?;
         send_descriptors(&inspect.control, &[capture.ring_descriptor()?.as_fd()])?;
         await_ready(&mut events, "inspect").await?;
@@ -107,6 +107,7 @@ impl Daemon {
         Ok(Self {
             plan,
             capture,
+            broker,
             inspect,
             send,
             events,
@@ -129,6 +130,7 @@ impl Daemon {
         let (mut look, mut survey) = (interval(LOOK_EVERY), interval(SURVEY_EVERY));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.status.say(&self.tell_status());
         notify(&[NotifyState::Ready]);
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(io::stderr(), "ready");
@@ -187,6 +189,9 @@ impl Daemon {
     }
 
     fn survey(&mut self) -> Result<(), RunError> {
+        if self.broker.has_ended()? {
+            return Err(RunError::Gone("broker"));
+        }
         self.inspect.tell(&ToInspect::Counters(self.capture.counters()?.to_vec()))?;
         self.send.tell(&ToSend::Status)?;
         self.capture.refresh_addresses()?;
@@ -205,7 +210,8 @@ impl Daemon {
             "schema": "cprvagt.status/1",
             "since": self.since,
             "processes": {
-                "capture": std::process::id(), "inspect": self.inspect.pid(), "send": self.send.pid(),
+                "capture": std::process::id(), "broker": self.broker.pid(),
+                "inspect": self.inspect.pid(), "send": self.send.pid(),
             },
             "attached_files": self.capture.attached_files(),
             "inspect": {
@@ -269,6 +275,20 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// Attaches the taps, with `broker` to open what probes stand on.
+fn start_taps(plan: &Plan, own: Vec<u32>, broker: &Part) -> Result<Capture, RunError> {
+    let opener = broker.control.try_clone()?;
+    // The broker answers at once, or hangs; a kernel that sets a probe looks at each process that has the file.
+    opener.set_read_timeout(Some(ANSWER_LIMIT))?;
+    let opener = Opener::broker(opener).map_err(|_| RunError::Gone("broker"))?;
+    let options = CaptureOptions {
+        ring_bytes: plan.config.capture.ring_bytes,
+        allow: plan.policy.allow_prefixes(),
+        own,
+    };
+    Ok(Capture::start(&options, opener)?)
 }
 
 /// Gives the two processes a stream from one to the other, and inspect one to ask about processes; returns the

@@ -1,12 +1,13 @@
-//! `cprvagt run`: the daemon, in three processes that each can do one thing.
+//! `cprvagt run`: the daemon, in four processes that each can do one thing.
 //!
 //! | process | has | has not |
 //! |---|---|---|
-//! | capture | capabilities, the taps | network, a parser of traffic |
+//! | capture | the taps, reading of other processes | network, a parser of traffic, loading of programs once it runs |
+//! | broker | opening of probe events | files, sockets, anything else |
 //! | inspect | the ring, the pseudonym key | files, sockets, capabilities, a user |
 //! | send | the spool, the network | capabilities, plaintext |
 //!
-//! Capture starts the other two. Records stay in the ring, which inspect reads itself; sealed reports go from
+//! Capture starts the other three. Records stay in the ring, which inspect reads itself; sealed reports go from
 //! inspect to send; everything else are small messages with capture.
 
 mod confine;
@@ -27,7 +28,7 @@ use std::path::Path;
 use nix::sys::signal::{SigSet, Signal};
 pub use status::{RUNTIME_DIR, StatusError, ask, lines};
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, open_probes};
 use crate::channel::receive_descriptors;
 use crate::cli::{self, Exit, Exits};
 use crate::enrol::Enrolment;
@@ -95,7 +96,7 @@ impl Exits for RunError {
 /// What kept it from starting, or from going on.
 pub fn run(config: Option<&Path>, options: &cli::Run, verbose: u8) -> Result<(), RunError> {
     privacy::forbid_dumps().map_err(RunError::Dumps)?;
-    watch::raise_descriptor_limit();
+    watch::raise_limits();
     let plan = plan::Plan::make(config, options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async { daemon::Daemon::start(plan, verbose).await?.run().await })
@@ -107,12 +108,13 @@ pub fn run(config: Option<&Path>, options: &cli::Run, verbose: u8) -> Result<(),
 /// What kept it from going on.
 pub fn part(part: cli::Part) -> Result<(), RunError> {
     privacy::forbid_dumps().map_err(RunError::Dumps)?;
-    // Signals are for capture, which ends the others in order; a service manager may send them to all three.
+    // Signals are for capture, which ends the others in order; a service manager may send them to all four.
     SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
         .thread_block()
         .map_err(io::Error::from)?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     match part {
+        cli::Part::Broker => open_probes(&control, || Ok(confine::broker()?)),
         cli::Part::Inspect => inspecting::run(control),
         cli::Part::Send => {
             let [reports] = receive_descriptors(&control)?;

@@ -1,4 +1,4 @@
-//! The other two processes of the agent: started by this program running itself again, heard in a thread each.
+//! The other processes of the agent: started by this program running itself again, heard in a thread each.
 //!
 //! *Invariants*: a child has its control socket as standard input and shares no other descriptor but output. It
 //! is in a process group of its own, so that Ctrl-C reaches this process alone, and ends when this one is gone.
@@ -61,6 +61,14 @@ impl Part {
         self.child.id()
     }
 
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// The system lost it.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Tells it something.
     ///
     /// # Errors
@@ -108,7 +116,7 @@ impl Part {
 }
 
 impl Drop for Part {
-    /// A child whose control socket closes ends by itself. It need not be ours to kill: inspect is another user,
+    /// A child whose control socket closes ends by itself. It need not be ours to kill: it may be another user,
     /// and this process has given up the capability to signal others. The service manager ends what hangs.
     fn drop(&mut self) {
         // Both fail when it has ended, which is what is wanted.

@@ -22,7 +22,7 @@ const SOCKET: &str = "status.sock";
 /// How long a client may take to read.
 const CLIENT_LIMIT: Duration = Duration::from_secs(2);
 
-/// The socket and what it says; the socket is removed on drop.
+/// The socket and what it says. The socket is removed on drop, by a process that may still remove files.
 pub struct StatusSocket {
     path: PathBuf,
     said: Arc<Mutex<String>>,
@@ -133,8 +133,9 @@ pub fn lines(status: &Value) -> Vec<String> {
         (
             "processes",
             format!(
-                "capture {}, inspect {}, send {}",
+                "capture {}, broker {}, inspect {}, send {}",
                 text("/processes/capture"),
+                text("/processes/broker"),
                 text("/processes/inspect"),
                 text("/processes/send")
             ),
