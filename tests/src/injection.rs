@@ -3,7 +3,9 @@
 //! The process is stopped as a debugger stops it, made to run the system call instruction that it waits in once
 //! more with other arguments, and left as it was.
 
-use anyhow::{Context as _, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::libc::{self, c_long, user_regs_struct};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -13,6 +15,10 @@ use nix::unistd::Pid;
 const SYSCALL_BYTES: u64 = 2;
 /// Below the stack, out of reach of what lives there.
 const BELOW_STACK_BYTES: u64 = 8192;
+
+/// How often a process is stopped until it waits in a system call.
+const TRIES_MAX: usize = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// An argument of a system call.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +43,24 @@ impl Stopped {
     /// It may not be debugged, or does not wait.
     pub fn stop(pid: u32) -> Result<Self> {
         let pid = Pid::from_raw(pid.cast_signed());
+        // It may be awake for a moment.
+        for _ in 0..TRIES_MAX {
+            if let Some(stopped) = Self::try_stop(pid)? {
+                return Ok(stopped);
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
+        bail!("process {pid} does not wait in a system call")
+    }
+
+    fn try_stop(pid: Pid) -> Result<Option<Self>> {
         ptrace::attach(pid).context("attaching")?;
         let stopped = waitpid(pid, None).context("waiting for the stop")?;
         ensure!(matches!(stopped, WaitStatus::Stopped(..)), "it did not stop: {stopped:?}");
         let before = ptrace::getregs(pid).context("reading registers")?;
+        // Dropped, it goes on.
         let stopped = Self { pid, before };
-        ensure!(before.orig_rax.cast_signed() >= 0, "it does not wait in a system call");
-        Ok(stopped)
+        Ok((before.orig_rax.cast_signed() >= 0).then_some(stopped))
     }
 
     /// What the kernel answers: a result, or the negative of an error number.

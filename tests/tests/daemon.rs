@@ -1,4 +1,4 @@
-//! `cprvagt run`: three processes that can each do one thing, minded by a service manager.
+//! `cprvagt run`: four processes that can each do one thing, minded by a service manager.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;
@@ -315,7 +315,7 @@ fn its_own_reports_are_not_watched() {
     drop(world.collector);
 }
 
-/// When one of the three is gone, the others end: nothing goes on half.
+/// When one of the processes is gone, the others end: nothing goes on half.
 #[test]
 fn none_goes_on_without_the_others() {
     if !can_run("none_goes_on_without_the_others", &NEEDS) {

@@ -126,7 +126,7 @@ impl Life {
         }
     }
 
-    /// Kills one of the three processes, and returns when all are gone; when that was.
+    /// Kills one of the processes, and returns when all are gone; when that was.
     pub fn kill(self, victim: usize, told: &mut Leaks) -> SystemTime {
         kill(Pid::from_raw(self.pids[victim].cast_signed()), Signal::SIGKILL).unwrap();
         let killed_at = SystemTime::now();
