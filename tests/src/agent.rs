@@ -17,9 +17,9 @@ use crate::binary;
 use crate::scratch::Scratch;
 
 /// How long the agent may take until every probe is in place.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_secs(180);
 /// How long it may take to end after SIGINT.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 
 /// The agent's program: `$CPRVAGT_BIN`, or the one built beside the program that runs.
 ///
@@ -73,7 +73,7 @@ impl Agent {
     /// Starts `cprvagt watch --json` with this configuration and more arguments, and waits for `ready`.
     ///
     /// # Errors
-    /// When it cannot be started, ends early, or is not ready within a minute; with what it said.
+    /// When it cannot be started, ends early, or is not ready within three minutes; with what it said.
     pub fn start(scratch: &Scratch, config: &str, arguments: &[&str]) -> Result<Self> {
         Self::start_program(&binary()?, scratch, config, arguments)
     }
@@ -136,7 +136,7 @@ impl Agent {
     /// Sends SIGINT and collects the rest.
     ///
     /// # Errors
-    /// When it does not end within half a minute; it is killed then.
+    /// When it does not end within two minutes; it is killed then.
     pub fn stop(mut self) -> Result<Ended> {
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).context("stopping the agent")?;
         let status = wait_at_most(&mut self.child, STOP_LIMIT)?;

@@ -20,7 +20,7 @@ use crate::agent::wait_at_most;
 use crate::binary;
 
 /// How long the collector may take until it listens, and until it has ended.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// The collector's program: `$CPRVAGT_COLLECTOR_BIN`, or the one built beside the program that runs.
 ///

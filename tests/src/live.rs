@@ -2,7 +2,23 @@
 //!
 //! A test that cannot run prints `skipped: NAME: reason` and returns; `cargo xtask test` collects these.
 
+use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::Command;
+
+use nix::libc;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{self, TlsCryptoInfo};
+
+/// TLS 1.3 with a key that nothing is sent with.
+const AES_256_GCM: libc::tls12_crypto_info_aes_gcm_256 = libc::tls12_crypto_info_aes_gcm_256 {
+    info: libc::tls_crypto_info { version: libc::TLS_1_3_VERSION, cipher_type: libc::TLS_CIPHER_AES_GCM_256 },
+    iv: [0; 8],
+    key: [0; 32],
+    salt: [0; 4],
+    rec_seq: [0; 8],
+};
 
 /// What a live test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +31,14 @@ pub enum Need<'name> {
     Agent,
     /// The built collector (see [`crate::collector::binary`]).
     Collector,
+    /// systemd as the first process.
+    Systemd,
+    /// `tc` and the queueing discipline that loses, delays and doubles packets: netem.
+    Netem,
+    /// TLS records made by the kernel (TCP_ULP "tls").
+    Ktls,
+    /// A mount of the root of cgroup v2, unified or hybrid, in which groups can be made.
+    Cgroup2,
 }
 
 /// True when all needs are met; otherwise prints why `test` is skipped.
@@ -44,7 +68,54 @@ fn missing(need: &Need<'_>) -> Option<String> {
         Need::Program(name) => which(name).is_none().then(|| format!("{name} is not installed")),
         Need::Agent => crate::agent::binary().err().map(|error| error.to_string()),
         Need::Collector => crate::collector::binary().err().map(|error| error.to_string()),
+        Need::Systemd => without_systemd(),
+        Need::Netem => without_netem(),
+        Need::Ktls => without_ktls(),
+        Need::Cgroup2 => cgroup2().is_none().then(|| "no root of cgroup v2 is mounted".to_owned()),
     }
+}
+
+/// Where the root of cgroup v2 is mounted (proc_pid_mountinfo(5)).
+#[must_use]
+pub fn cgroup2() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().filter(|line| line.contains(" - cgroup2 ")).find_map(|line| {
+        let mut fields = line.split(' ').skip(3);
+        (fields.next()? == "/").then(|| fields.next())?.map(PathBuf::from)
+    })
+}
+
+fn without_systemd() -> Option<String> {
+    let first = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    (first.trim() != "systemd").then(|| format!("the first process is {}, not systemd", first.trim()))
+}
+
+/// Tried on the loopback of a network namespace that ends with the try.
+fn without_netem() -> Option<String> {
+    if which("tc").is_none() {
+        return Some("tc is not installed".to_owned());
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "loss", "1%"]);
+    match command.output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Some(format!("sch_netem is not in this kernel: {}", said.lines().next().unwrap_or_default()))
+        }
+        Err(error) => Some(format!("unshare: {error}")),
+    }
+}
+
+/// Tried on a connection of this process with itself; the cipher may be in a module of its own.
+fn without_ktls() -> Option<String> {
+    let attempt = || -> std::io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        setsockopt(&stream, sockopt::TcpUlp::default(), b"tls")?;
+        Ok(setsockopt(&stream, sockopt::TcpTlsTx, &TlsCryptoInfo::Aes256Gcm(AES_256_GCM))?)
+    };
+    attempt().err().map(|error| format!("this kernel does not encrypt TLS with AES-256-GCM: {error}"))
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl Program {
     /// # Errors
     /// As [`Self::start`] and [`Running::wait`].
     pub fn run(self, lab: &Lab, jobs: &[Job], concurrent: usize) -> Result<()> {
-        self.start(lab, jobs, concurrent)?.wait(Duration::from_secs(120))
+        self.start(lab, jobs, concurrent)?.wait(Duration::from_secs(300))
     }
 
     fn script(self, lab: &Lab, jobs: &[Job], concurrent: usize, file: &str) -> Result<Command> {

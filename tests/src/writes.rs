@@ -174,5 +174,5 @@ impl Drop for Client {
 /// # Errors
 /// As [`Client::start`] and [`Client::wait`].
 pub fn run(lab: &Lab, connections: &[Connection]) -> Result<()> {
-    Client::start(lab, connections, |_| ())?.wait(Duration::from_secs(120))
+    Client::start(lab, connections, |_| ())?.wait(Duration::from_secs(300))
 }

@@ -12,7 +12,7 @@ use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Seen, Trial, payload};
 
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 const HOST: &str = "api.skat.example";
 
 /// What a message breaks.

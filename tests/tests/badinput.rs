@@ -19,7 +19,7 @@ use cprvagt_tests::trial::lab_only;
 use cprvagt_tests::writes::{self, Client, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Trial, agent, payload};
 
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 const HOST: &str = "maal.analyse.example";
 
 /// Runs a command to its end; its exit code and what it said on standard error.

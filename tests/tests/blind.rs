@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const HOST: &str = "blind.analyse.example";
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 
 /// Sends with rustls, whose functions no tap knows: this very process is the blind spot.
 fn send_by_rustls(lab: &Lab, to: SocketAddr, body: &[u8]) {

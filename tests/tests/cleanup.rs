@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// How long the kernel may take to free what nothing holds any more.
-const FREED: Duration = Duration::from_secs(5);
+const FREED: Duration = Duration::from_secs(60);
 /// Programs that must be loaded, so that their absence afterwards means something.
 const PROGRAMS: [&str; 8] = [
     "wire_egress",

@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 const NEEDS: [Need<'static>; 3] = [Need::Root, Need::Agent, Need::Collector];
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(120);
 
 /// A collector and an agent that is enrolled at it.
 struct World {

@@ -14,7 +14,7 @@ use cprvagt_tests::scratch;
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::{Job, Lab, Program};
 
-const SETTLE: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_secs(60);
 
 fn exists(link: &str) -> bool {
     Path::new("/sys/class/net").join(link).exists()

@@ -16,7 +16,7 @@ use cprvagt_tests::writes::{Client, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
 const HOST: &str = "maal.analyse.example";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 const LIBRARIES: [&str; 2] = ["libssl.so.3", "libcrypto.so.3"];
 
 /// An overlay mount, gone on drop.

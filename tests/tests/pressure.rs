@@ -11,7 +11,7 @@ use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Seen, Trial, payload};
 
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 const HOST: &str = "maal.analyse.example";
 const SMALL_RING: &str = "[capture]\nring_bytes = \"64 KiB\"\n";
 /// Ten times the ring, from each connection.

@@ -27,7 +27,7 @@ fn a_write_from_an_untouched_mapping_is_read_whole() {
     let calls = [write(5_000, &citizens[0]), write(1 << 20, &citizens[1])];
     let connections = calls.map(|call| Connection::tls(to, host, vec![call]).version("1.3"));
     writes::run(&lab, &connections).unwrap();
-    assert!(sink.settle(Duration::from_secs(20)));
+    assert!(sink.settle(Duration::from_secs(120)));
     let seen = trial.stop().unwrap();
     let expected = [&citizens[0], &citizens[1]].map(|citizen| Expected::tls(citizen, to, host, "1.3"));
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
@@ -51,7 +51,7 @@ fn what_is_beyond_the_limit_of_one_write_is_told_as_such() {
     let sink = Server::tcp(lab.network(), to, Speaks::Sink, Some(config)).unwrap();
     let trial = Trial::start(&lab, "[capture]\nring_bytes = \"64 MiB\"\n", &[]).unwrap();
     writes::run(&lab, &[Connection::tls(to, host, vec![Write::sized(WRITTEN, "")])]).unwrap();
-    assert!(sink.settle(Duration::from_secs(20)));
+    assert!(sink.settle(Duration::from_secs(120)));
     let seen = trial.stop().unwrap();
     assert_eq!(seen.unread("lost", "limit"), (WRITTEN - COPIED) as u64, "{:#}", seen.ledger);
     assert_eq!(seen.bytes("inspected_bytes"), COPIED as i64, "{:#}", seen.ledger);

@@ -12,7 +12,7 @@ use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 /// Longer than the agent waits before it settles what a silent stream has said so far.
 const PAUSE: Duration = Duration::from_millis(700);
 /// Bytes of `DDMMYY-NNNN`.

@@ -13,7 +13,7 @@ use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Job, Lab, Program, Seen, Trial, payload};
 
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 /// Around a byte, a TLS record, the sizes of ring records, and far beyond.
 const SIZES: [usize; 11] = [1, 17, 1449, 4095, 16_383, 16_384, 16_385, 32_769, 65_537, 1 << 20, 4 << 20];
 /// A space and a named number.

@@ -12,7 +12,7 @@ use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 use nix::sys::socket::{setsockopt, sockopt};
 
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(120);
 /// Around a byte, a packet of 1,500, a ring chunk, a large GSO packet, and far beyond.
 const TCP_SIZES: [usize; 14] =
     [1, 2, 17, 1447, 1448, 1449, 32_767, 32_768, 32_769, 65_159, 65_160, 65_161, 1 << 20, 4 << 20];

@@ -45,8 +45,6 @@ use selection::Scope;
 
 /// The kernel whose guest has systemd when all kernels are run.
 const SYSTEMD_ON: &str = "6.12";
-/// The kernel that stands for all when the capture code has not changed: Debian 12's.
-const ONE_FOR_ALL: &str = "6.1";
 /// More processors make an emulated guest slower.
 const CPUS_MAX: usize = 4;
 
@@ -68,8 +66,8 @@ pub struct Arguments {
     /// Asks the archive for newer kernels now, and makes the root image anew.
     #[arg(long)]
     update: bool,
-    /// Writes docs/kernels.md when nothing failed; takes all kernels and all tests.
-    #[arg(long, conflicts_with_all = ["kernels", "shell", "systemd", "list", "filters"])]
+    /// Writes docs/kernels.md when nothing failed; takes all kernels.
+    #[arg(long, conflicts_with_all = ["kernels", "shell", "systemd", "list"])]
     page: bool,
     /// Guests that run at once; as many as this machine has processors when not given.
     #[arg(long, value_name = "N")]
@@ -109,28 +107,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return round::shell(&prepared);
     }
     let results = round::all(&prepared, jobs)?;
-    let dearer = Page::read()?.dearer(&results);
+    let page = Page::read()?;
+    let dearer = page.dearer(&results);
     dearer.iter().for_each(|it| println!("{it}"));
+    if !page.is_of_this_code()? {
+        println!("{PAGE} was not made from this capture code; make it anew: cargo xtask vm --page");
+    }
     print!("{}", summary::table(&results, dearer.len()));
     if !dearer.is_empty() || results.iter().any(|(_, results)| results.sums()[1] > 0) {
         bail!("some tests failed; consoles and results are in {}", prepared.work.display());
     }
-    if arguments.page { page::write(&results) } else { Ok(()) }
-}
-
-/// What the build server runs: every kernel when the capture code is not the one that docs/kernels.md tells of, one
-/// otherwise.
-///
-/// # Errors
-/// When the page or the code cannot be read.
-pub fn for_ci() -> Result<String> {
-    if Page::read()?.is_of_this_code()? {
-        return Ok(format!("xtask vm {ONE_FOR_ALL}"));
-    }
-    println!(
-        "capture code has changed since {PAGE} was made: all kernels; make it anew: cargo xtask vm --page"
-    );
-    Ok("xtask vm".to_owned())
+    if arguments.page { page::write(&results, &arguments.filters) } else { Ok(()) }
 }
 
 /// The kernels and scopes that the arguments ask for.

@@ -83,9 +83,9 @@ impl Page {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(all: &[(String, Results)]) -> Result<()> {
+pub fn write(all: &[(String, Results)], filters: &[String]) -> Result<()> {
     let file = shell::root().join(PAGE);
-    let text = page(all, &capture_code(shell::root())?)?;
+    let text = page(all, filters, &capture_code(shell::root())?)?;
     fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
 }
 
@@ -153,9 +153,12 @@ fn cells(line: &str) -> Option<Vec<&str>> {
     Some(inner.split('|').map(str::trim).collect())
 }
 
-fn page(all: &[(String, Results)], made_from: &str) -> Result<String> {
+fn page(all: &[(String, Results)], filters: &[String], made_from: &str) -> Result<String> {
     let mut text = String::from(HEAD);
     writeln!(text, "{MADE_FROM}{made_from}\n")?;
+    if !filters.is_empty() {
+        writeln!(text, "Not all tests: only those with `{}` in their names.\n", filters.join("` or `"))?;
+    }
     guests(&mut text, all)?;
     lost(&mut text, all)?;
     verifier(&mut text, &costs(all))?;
@@ -275,7 +278,7 @@ mod tests {
                 results(&[("verifier.tls_write", "7"), ("doctor.program-loading", "reduced: a | b")]),
             ),
         ];
-        let text = page(&all, "abc").unwrap();
+        let text = page(&all, &[], "abc").unwrap();
         assert!(text.contains("| `wire_egress` | 123,456 | - |"), "{text}");
         assert!(text.contains("| `tls_write` | - | 7 |"), "{text}");
         assert!(text.contains("- 6.1: program loading: reduced: a | b\n"), "{text}");
@@ -285,7 +288,8 @@ mod tests {
 
     #[test]
     fn twice_as_dear_is_too_dear() {
-        let before = page(&[("6.1".to_owned(), results(&[("verifier.tls_write", "1000")]))], "").unwrap();
+        let before =
+            page(&[("6.1".to_owned(), results(&[("verifier.tls_write", "1000")]))], &[], "").unwrap();
         let page = Page { text: before };
         for (kernel, cost, dearer) in [("6.1", "2000", 0), ("6.1", "2001", 1), ("5.10", "9999", 0)] {
             let all = [(kernel.to_owned(), results(&[("verifier.tls_write", cost)]))];
