@@ -47,7 +47,10 @@ const MODULES: [&str; 27] = [
     "nft_numgen",
     "nft_chain_nat",
     "nft_reject_inet",
-    // TLS in the kernel.
+    // TLS in the kernel, and the cipher that it is used with.
+    "ctr",
+    "ghash_generic",
+    "gcm",
     "tls",
     // What systemd asks for.
     "autofs4",
