@@ -18,7 +18,7 @@ const INIT: &str = include_str!("../../vm/init");
 const UNIT: &str = include_str!("../../vm/vm.service");
 
 /// Modules by what they are for. One that a kernel has built in, or has not, is left out.
-const MODULES: [&str; 27] = [
+const MODULES: [&str; 30] = [
     // The virtual machine's own devices.
     "virtio_pci",
     "virtio_blk",

@@ -203,7 +203,7 @@ fn lost(text: &mut String, all: &[(String, Results)]) -> std::fmt::Result {
 fn verifier(text: &mut String, costs: &Costs) -> std::fmt::Result {
     writeln!(
         text,
-        "## Verifier\n\nInstructions that the verifier processed, of 1,000,000 at most. A run fails when one of them \\
+        "## Verifier\n\nInstructions that the verifier processed, of 1,000,000 at most. A run fails when one of them \
          doubles. A program without a number is refused there, and another takes its place.\n"
     )?;
     let kernels: Vec<&String> = costs.keys().collect();
