@@ -230,6 +230,19 @@ impl Drop for Running {
     }
 }
 
+/// Where the loader finds a library, by the beginning of its name.
+///
+/// # Panics
+/// When there is none, or no loader's table.
+#[must_use]
+pub fn library(name: &str) -> PathBuf {
+    let output = Command::new("ldconfig").arg("-p").output().expect("the C library has ldconfig");
+    let table = String::from_utf8_lossy(&output.stdout);
+    let line = table.lines().find(|line| line.trim_start().starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("{name} is not installed"));
+    line.rsplit("=> ").next().expect("a split has a last part").trim().into()
+}
+
 fn programs_folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs"))
 }

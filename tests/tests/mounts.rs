@@ -11,6 +11,7 @@ use std::time::Duration;
 use cprvagt_tests::authority::BOTH_VERSIONS;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
+use cprvagt_tests::program::library;
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{Client, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
@@ -43,15 +44,6 @@ impl Drop for Overlay {
     fn drop(&mut self) {
         let _gone_already = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
-}
-
-/// Where the loader finds a library.
-fn library(name: &str) -> PathBuf {
-    let output = Command::new("ldconfig").arg("-p").output().unwrap();
-    let table = String::from_utf8(output.stdout).unwrap();
-    let line =
-        table.lines().find(|line| line.trim_start().starts_with(name)).expect("OpenSSL 3 is installed");
-    line.rsplit("=> ").next().unwrap().trim().into()
 }
 
 /// Each process writes, waits until both attachments are known and the second is gone, and writes again.

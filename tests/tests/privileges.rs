@@ -15,6 +15,7 @@ use cprvagt_tests::lab::{Lab, Recipient, Service};
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::payload;
+use cprvagt_tests::program::library;
 use cprvagt_tests::scratch::{Scratch, unique_name};
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -353,13 +354,4 @@ fn curl_with_its_own_library(lab: &Lab, recipient: &Recipient) -> Command {
     let mut command = lab.command("sh").unwrap();
     command.args(["-c", script]).args([&folder, &library("libssl.so.3"), &config]);
     command
-}
-
-/// Where the loader finds a library.
-fn library(name: &str) -> PathBuf {
-    let output = Command::new("ldconfig").arg("-p").output().unwrap();
-    let table = String::from_utf8(output.stdout).unwrap();
-    let line =
-        table.lines().find(|line| line.trim_start().starts_with(name)).expect("OpenSSL 3 is installed");
-    line.rsplit("=> ").next().unwrap().trim().into()
 }
