@@ -40,6 +40,7 @@ use crate::{
 /// kernel 6.0; where that is refused, [`tls_write_now`] takes its place.
 #[uprobe(sleepable)]
 pub fn tls_write(ctx: ProbeContext) -> u32 {
+    verifier::keep_stack_with_task();
     counters::settle(capture(&ctx, attach_cookie(&ctx), fault_in));
     0
 }
@@ -47,6 +48,7 @@ pub fn tls_write(ctx: ProbeContext) -> u32 {
 /// The same, reading only what is resident. Needs kernel 5.15; before that, [`tls_write_site`] takes its place.
 #[uprobe]
 pub fn tls_write_now(ctx: ProbeContext) -> u32 {
+    verifier::keep_stack_with_task();
     counters::settle(capture(&ctx, attach_cookie(&ctx), |_| {}));
     0
 }

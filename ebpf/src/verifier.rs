@@ -4,9 +4,13 @@
 //! in the same call, or compares a copy in 32 bits. The verifier proves less, and that of an older kernel less
 //! again: the comparison that counts is written as instructions that the compiler neither drops nor moves.
 //! And the verifier walks every path that differs from others in what it knows of a value: where that does not
-//! matter it is made to forget.
+//! matter it is made to forget. What it decides beside its proof, where programs keep their stack, is decided here
+//! too.
 
 use core::arch::asm;
+
+/// The helper that jumps to another program (linux/bpf.h).
+const BPF_TAIL_CALL: u32 = 12;
 
 /// `len`, which is 1 to `ROOM`.
 ///
@@ -40,4 +44,27 @@ pub fn forget(value: u64) -> u64 {
     // SAFETY: adds nothing to a word of our own stack. What an atomic instruction leaves there is not known.
     unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut slot, in(reg) 0u64, options(nostack)) };
     slot
+}
+
+/// Keeps the program's stack with the task that runs it.
+///
+/// Since Linux 6.13 a program of this kind has a stack for each processor instead, unless it jumps to other
+/// programs. At a uprobe nothing keeps a second task from running the same program on the same processor while the
+/// first one sleeps or is preempted, and both then write to one stack: a write of one process would be told with the
+/// session of another. So there is a jump here, on a path that is never taken: the verifier sees the instruction
+/// before it follows paths, and throws it out after.
+#[inline(always)]
+pub fn keep_stack_with_task() {
+    // SAFETY: never executed but for the comparison. As a call it would change these registers.
+    unsafe {
+        asm!(
+            "{never} = 0",
+            "if {never} == 0 goto +1",
+            "call {jump}",
+            never = out(reg) _,
+            jump = const BPF_TAIL_CALL,
+            out("r0") _, out("r1") _, out("r2") _, out("r3") _, out("r4") _, out("r5") _,
+            options(nomem, nostack)
+        );
+    }
 }

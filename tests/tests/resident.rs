@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use cprvagt_tests::live::{Need, can_run};
@@ -33,6 +34,40 @@ fn a_write_from_an_untouched_mapping_is_read_whole() {
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     let written: usize = connections.iter().map(Connection::bytes).sum();
     assert_eq!(seen.bytes("inspected_bytes"), written as i64, "{:#}", seen.ledger);
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
+
+/// While one write waits for its page, another one runs on the same processor: what the kernel programs remember of
+/// the first must not become what they remember of the second.
+#[test]
+fn a_write_that_waits_is_not_mixed_with_one_that_comes_between() {
+    let name = "a_write_that_waits_is_not_mixed_with_one_that_comes_between";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("/usr/bin/python3")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let hosts = ["sen.analyse.example", "imens.maaling.example"];
+    let sinks = hosts.map(|host| {
+        let config = lab.authority().server(host, &authority::BOTH_VERSIONS).unwrap();
+        let to = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
+        Server::tcp(lab.network(), to, Speaks::Sink, Some(config)).unwrap()
+    });
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(62, 2);
+    let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs/waiting_client.py"));
+    let mut command = lab.command("/usr/bin/python3").unwrap();
+    command.env("SSL_CERT_FILE", lab.authority().file()).arg(script);
+    for ((host, sink), citizen) in hosts.iter().zip(&sinks).zip(&citizens) {
+        let to = sink.address();
+        command.args([*host, &to.ip().to_string(), &to.port().to_string(), &payload::named(citizen)]);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(sinks.iter().all(|sink| sink.settle(Duration::from_secs(60))));
+    let seen = trial.stop().unwrap();
+    let expected: Vec<_> =
+        (0..2).map(|at| Expected::tls(&citizens[at], sinks[at].address(), hosts[at], "1.3")).collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }
 

@@ -36,13 +36,16 @@ pub fn run() -> Result<()> {
     }
     let here = tests("xtask test")?;
     let elsewhere = tests(ELSEWHERE)?;
-    let (tested, sum) =
-        (here.0 && elsewhere.0, std::array::from_fn(|index| here.1[index] + elsewhere.1[index]));
+    let tested = here.passed && elsewhere.passed;
+    let sum = std::array::from_fn(|index| here.sum[index] + elsewhere.sum[index]);
     // Without it its gate fails, and the run still ends with its last line.
     install_deny().unwrap_or_else(|error| eprintln!("{error:#}"));
     let failed: Vec<&str> =
         GATES.into_iter().filter(|(_, arguments)| !passes(arguments)).map(|(gate, _)| gate).collect();
     println!("gate advisories: skipped: it needs the network");
+    for line in here.failures.iter().chain(&elsewhere.failures) {
+        println!("{line}");
+    }
     for (gate, _) in GATES {
         println!("gate {gate}: {}", if failed.contains(&gate) { "FAILED" } else { "ok" });
     }
@@ -53,11 +56,28 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
+/// How a run of tests ended.
+#[derive(Default)]
+struct Ended {
+    passed: bool,
+    /// Passed, failed, skipped.
+    sum: [usize; 3],
+    /// The lines that told what failed, to be repeated where the output ends.
+    failures: Vec<String>,
+}
+
 /// Runs tests and takes the three numbers of the last line.
-fn tests(command: &str) -> Result<(bool, [usize; 3])> {
-    let mut last = String::new();
-    let tested = test::pass_through(&mut shell::cargo(command), |line| last = line.to_owned())?;
-    Ok((tested, sum(&last).unwrap_or([0, usize::from(!tested), 0])))
+fn tests(command: &str) -> Result<Ended> {
+    let (mut last, mut telling, mut ended) = (String::new(), false, Ended::default());
+    ended.passed = test::pass_through(&mut shell::cargo(command), |line| {
+        telling = line.contains(": FAILED: ") || (telling && line.starts_with("    "));
+        if telling {
+            ended.failures.push(line.to_owned());
+        }
+        last = line.to_owned();
+    })?;
+    ended.sum = sum(&last).unwrap_or([0, usize::from(!ended.passed), 0]);
+    Ok(ended)
 }
 
 /// The numbers of `N passed, N failed, N skipped`.

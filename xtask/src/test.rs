@@ -1,7 +1,8 @@
 //! `test`: sets up, builds agent and collector, runs every test that this machine can run, and sums up.
 //!
 //! Live tests are in binaries of their own (package `cprvagt-tests`) and run one at a time: they share
-//! the kernel.  What they need and this machine lacks they say as `skipped: NAME: reason`.
+//! the kernel.  What they need and this machine lacks they say as `skipped: NAME: reason`.  What failed is told
+//! once more at the end, with its last lines, where nobody has to search for it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -13,6 +14,8 @@ use crate::{setup, shell};
 
 const UNIT: &str =
     "test --no-fail-fast --workspace --exclude cprvagt-ebpf --exclude cprvagt-tests -- --show-output";
+/// Lines of a failed test's output that are repeated at the end.
+const FAILURE_LINES: usize = 30;
 const LIVE: &str = "test --no-fail-fast --package cprvagt-tests -- --show-output --test-threads=1";
 
 /// Runs all tests.
@@ -25,6 +28,9 @@ pub fn run() -> Result<()> {
     }
     for skipped in &tally.skips {
         println!("skipped: {skipped}");
+    }
+    for failure in &tally.failures {
+        print!("{failure}");
     }
     println!("{tally}");
     if tally.failed > 0 {
@@ -44,6 +50,27 @@ pub struct Tally {
     pub ignored: usize,
     /// `NAME: reason` of tests that said they could not run.
     pub skips: Vec<String>,
+    /// What each failed test said.
+    pub failures: Vec<Failure>,
+    /// Whether the lines that come are of the part in which the harness repeats what failed.
+    among_failures: bool,
+}
+
+/// A failed test and what it printed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    name: String,
+    output: Vec<String>,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "here: FAILED: {}", self.name)?;
+        for line in &self.output[self.output.len().saturating_sub(FAILURE_LINES)..] {
+            writeln!(f, "    {line}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Tally {
@@ -55,6 +82,23 @@ impl Tally {
             self.passed += count(result, "passed");
             self.failed += count(result, "failed");
             self.ignored += count(result, "ignored");
+            self.among_failures = false;
+        } else {
+            self.read_failure(line);
+        }
+    }
+
+    /// The harness repeats what failed between two lines `failures:`, the second one before a bare list of names.
+    fn read_failure(&mut self, line: &str) {
+        if line == "failures:" {
+            self.among_failures = !self.among_failures;
+        } else if self.among_failures {
+            let header = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"));
+            if let Some(name) = header {
+                self.failures.push(Failure { name: name.to_owned(), output: Vec::new() });
+            } else if let Some(failure) = self.failures.last_mut().filter(|_| !line.is_empty()) {
+                failure.output.push(line.to_owned());
+            }
         }
     }
 
@@ -63,6 +107,7 @@ impl Tally {
         self.failed += other.failed;
         self.ignored += other.ignored;
         self.skips.extend(other.skips);
+        self.failures.extend(other.failures);
     }
 
     /// Tests that said they could not run; the test harness counts them as passed.
@@ -131,5 +176,23 @@ mod tests {
             tally.read(line);
         }
         assert_eq!(tally.to_string(), "6 passed, 3 failed, 2 skipped");
+    }
+
+    #[test]
+    fn what_failed_is_kept_and_nothing_else() {
+        let mut tally = Tally::default();
+        let printed = "\
+            successes:\n\n---- well stdout ----\nfine\n\nsuccesses:\n    well\n\n\
+            failures:\n\n---- a::b stdout ----\none\n\ntwo\n\n---- c stdout ----\nthree\n\n\
+            failures:\n    a::b\n    c\n\n\
+            test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n\
+            successes:\n\n---- also_well stdout ----\nfine";
+        printed.lines().for_each(|line| tally.read(line));
+        let failure = |name: &str, output: &[&str]| Failure {
+            name: name.to_owned(),
+            output: output.iter().map(|line| (*line).to_owned()).collect(),
+        };
+        assert_eq!(tally.failures, [failure("a::b", &["one", "two"]), failure("c", &["three"])]);
+        assert_eq!(tally.failures[0].to_string(), "here: FAILED: a::b\n    one\n    two\n");
     }
 }

@@ -1,11 +1,11 @@
 //! Loads the kernel object, fills its constants and policy, attaches the wire and socket taps.
 
-use std::{fs::File, path::Path};
+use std::{borrow::Borrow, fs::File, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{
-        HashMap, Map,
+        HashMap, Map, MapData,
         lpm_trie::{Key as PrefixKey, LpmTrie},
     },
     programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps},
@@ -28,6 +28,9 @@ const SOCK_ADDR_PROGRAMS: [&str; 4] = ["sock_connect4", "sock_connect6", "sock_s
 /// Bytes that can be read as an ELF file in place.
 #[repr(C, align(32))]
 struct Aligned<const LEN: usize>([u8; LEN]);
+
+/// Steps of a walk through a table: far more than any table has entries.
+const WALK_MAX: usize = 1 << 20;
 
 /// What the taps are told before they start.
 #[derive(Debug, Clone)]
@@ -118,7 +121,7 @@ impl Programs {
         let mut calls = HashMap::<_, u64, LastCall>::try_from(map).map_err(CaptureError::map(NAME))?;
         let of_it =
             |(thread, call): (u64, LastCall)| (call.attachment == u64::from(attachment)).then_some(thread);
-        let threads: Vec<u64> = calls.iter().filter_map(Result::ok).filter_map(of_it).collect();
+        let threads: Vec<u64> = entries(&calls).filter_map(of_it).collect();
         for thread in threads {
             // Gone already when the thread has called again or ended.
             let _ = calls.remove(&thread);
@@ -251,6 +254,15 @@ fn open_root_cgroup() -> Result<File, CaptureError> {
     let text = std::fs::read_to_string(mountinfo).map_err(CaptureError::io("/proc/self/mountinfo"))?;
     let path = find_cgroup2(&text).map_err(|error| CaptureError::Cgroup(error.to_string()))?;
     File::open(&path).map_err(|error| CaptureError::Open { path, error })
+}
+
+/// What is in a table, while programs change it: a key that goes at the wrong moment sends the walk back to the start,
+/// so that entries may come twice, and a walk must have an end of its own.
+pub(super) fn entries<K: Pod, V: Pod, M: Borrow<MapData>>(
+    table: &HashMap<M, K, V>,
+) -> impl Iterator<Item = (K, V)> {
+    let keys = table.keys().map_while(Result::ok).take(WALK_MAX);
+    keys.filter_map(|key| table.get(&key, 0).ok().map(|value| (key, value)))
 }
 
 pub(super) fn load_error(name: &str, error: &dyn std::error::Error) -> CaptureError {

@@ -201,7 +201,7 @@ impl Capture {
         let map = self.programs.map("FLOWS")?;
         let flows =
             KernelMap::<_, load::Key, load::Value>::try_from(map).map_err(CaptureError::map("FLOWS"))?;
-        Ok(flows.iter().filter_map(Result::ok).map(|(_, load::Value(flow))| (flow.id, flow)).collect())
+        Ok(load::entries(&flows).map(|(_, load::Value(flow))| (flow.id, flow)).collect())
     }
 }
 

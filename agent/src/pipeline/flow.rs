@@ -241,6 +241,15 @@ impl FlowState {
         self.hold(inspected);
     }
 
+    /// What was called before may already be inspected, and what comes after it too: it has no neighbours here. So
+    /// nothing is held back because of what seems to follow, on either side.
+    fn inspect_late(&mut self, write: &Write, lens: &Lens<'_>) -> Vec<Told> {
+        let mut told = self.quiet(lens);
+        self.inspect_write(write, lens);
+        told.extend(self.quiet(lens));
+        told
+    }
+
     /// The header of a TLS record; returns what it proves.
     pub fn tls_record(&mut self, header: RecordHeader, lens: &Lens<'_>) -> Vec<Told> {
         let mut told = self.turn_to_tls(lens);
@@ -248,7 +257,7 @@ impl FlowState {
         let (carried, repeated) = tls.record(header);
         self.enter(carried);
         if let Some(write) = repeated {
-            self.inspect_write(&write, lens);
+            told.extend(self.inspect_late(&write, lens));
         }
         told.extend(self.release());
         told

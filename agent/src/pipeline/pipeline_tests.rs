@@ -362,6 +362,27 @@ fn a_retry_is_one_leak_and_a_repeat_two() {
     assert_eq!(world.balanced().0, ["cpr 3 tls proven sent", "cpr 3 tls proven sent"]);
 }
 
+/// Small records wait for each other: the repeat is known as one only when the next write has been inspected.
+#[test]
+fn a_repeat_that_is_known_late_does_not_stick_to_what_was_written_after_it() {
+    let number = String::from_utf8(Citizens::new(7).next().unwrap().digits().to_vec()).unwrap();
+    let (line, number) = ("Her er intet nummer", format!(" cpr: {number}"));
+    for [repeated, next] in [[line, &number], [&number, line]] {
+        let mut session = Session::new(1);
+        let mut world = World::new("");
+        world.take_all(&session.begin());
+        for content in [repeated, repeated, next] {
+            world.take_all(&session.write(content.as_bytes()));
+        }
+        for content in [repeated, repeated, next] {
+            world.take_all(&session.sent(content.as_bytes()));
+        }
+        world.take(&session.end());
+        let expected = vec!["- 1 tls proven sent"];
+        assert_eq!(world.balanced().0, expected, "{repeated}, again, {next}");
+    }
+}
+
 #[test]
 fn a_plain_flow_may_turn_to_tls() {
     // With its hello, or with a hello that was lost: the records tell.
