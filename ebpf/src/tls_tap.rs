@@ -36,8 +36,8 @@ use crate::{
 
 /// `SSL_write` and `SSL_write_ex`: session, buffer, length.
 ///
-/// May fault pages in: a program that writes from a file it has mapped has none of them resident. Needs
-/// kernel 6.0; where that is refused, [`tls_write_now`] takes its place.
+/// May fault pages in: a program that writes from a file it has mapped has none of them resident. Before
+/// kernel 6.10 [`tls_write_now`] takes its place.
 #[uprobe(sleepable)]
 pub fn tls_write(ctx: ProbeContext) -> u32 {
     verifier::keep_stack_with_task();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
+use cprvagt_tests::trial::Seen;
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Lab, Trial, authority, payload};
 
@@ -30,11 +31,17 @@ fn a_write_from_an_untouched_mapping_is_read_whole() {
     writes::run(&lab, &connections).unwrap();
     assert!(sink.settle(Duration::from_secs(120)));
     let seen = trial.stop().unwrap();
+    let written: usize = connections.iter().map(Connection::bytes).sum();
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+    if reads_only_what_is_resident(&seen) {
+        let lost = seen.unread("lost", "not-resident");
+        assert!(lost > 0, "{:#}", seen.ledger);
+        assert_eq!(seen.bytes("inspected_bytes") + lost.cast_signed(), written as i64, "{:#}", seen.ledger);
+        return;
+    }
     let expected = [&citizens[0], &citizens[1]].map(|citizen| Expected::tls(citizen, to, host, "1.3"));
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
-    let written: usize = connections.iter().map(Connection::bytes).sum();
     assert_eq!(seen.bytes("inspected_bytes"), written as i64, "{:#}", seen.ledger);
-    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }
 
 /// While one write waits for its page, another one runs on the same processor: what the kernel programs remember of
@@ -65,8 +72,12 @@ fn a_write_that_waits_is_not_mixed_with_one_that_comes_between() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(sinks.iter().all(|sink| sink.settle(Duration::from_secs(60))));
     let seen = trial.stop().unwrap();
+    // Where no probe may sleep, the first write is lost, and told as such; it holds up nobody.
+    let told = if reads_only_what_is_resident(&seen) { 1..2 } else { 0..2 };
+    let lost: usize = (0..told.start).map(|at| payload::named(&citizens[at]).len()).sum();
+    assert_eq!(seen.unread("lost", "not-resident"), lost as u64, "{:#}", seen.ledger);
     let expected: Vec<_> =
-        (0..2).map(|at| Expected::tls(&citizens[at], sinks[at].address(), hosts[at], "1.3")).collect();
+        told.map(|at| Expected::tls(&citizens[at], sinks[at].address(), hosts[at], "1.3")).collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }
@@ -91,4 +102,9 @@ fn what_is_beyond_the_limit_of_one_write_is_told_as_such() {
     assert_eq!(seen.unread("lost", "limit"), (WRITTEN - COPIED) as u64, "{:#}", seen.ledger);
     assert_eq!(seen.bytes("inspected_bytes"), COPIED as i64, "{:#}", seen.ledger);
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
+
+/// What the agent says when the kernel has no probe that may sleep.
+fn reads_only_what_is_resident(seen: &Seen) -> bool {
+    String::from_utf8_lossy(&seen.stderr).contains("this kernel limits what TLS probes can do")
 }

@@ -1,11 +1,16 @@
 //! The program behind every TLS probe, and what it can do on the kernel at hand.
 //!
-//! Kernels differ in two things: whether a probe may fault pages in (6.0), and whether a probe is handed its
+//! Kernels differ in two things: whether a probe may fault pages in (6.10), and whether a probe is handed its
 //! attach cookie (5.15). Where it is not, each site takes a small program of its own that knows its number and
 //! jumps to the one that captures.
 //!
-//! *Invariants*: what a kernel can do is found by loading, never by its version. All programs are loaded at the
-//! start, those of sites too: the process may have given up loading when a library appears.
+//! From 6.0 on a kernel takes a program that sleeps for a page. But before 6.10 a processor's probes share a buffer,
+//! under a lock that is held while the program sleeps: every probed call on that processor, in any process, would
+//! wait for a page that one process brings in, or never does.
+//!
+//! *Invariants*: what a kernel can do is found by loading; its version is asked only for what a kernel accepts and
+//! should not. All programs are loaded at the start, those of sites too: the process may have given up loading when
+//! a library appears.
 //! *Limits*: [`SITES_MAX`] sites where a probe has no cookie.
 
 use std::{fs::File, io, os::fd::AsFd as _};
@@ -13,6 +18,7 @@ use std::{fs::File, io, os::fd::AsFd as _};
 use aya::{
     maps::{Array, ProgramArray},
     programs::UProbe,
+    util::KernelVersion,
 };
 use cprvagt_abi::SITES_MAX;
 
@@ -23,12 +29,15 @@ use super::{
     uprobe::{self, Attached},
 };
 
+/// The first version in which a probe that sleeps holds up no other.
+const SLEEPS_ALONE: KernelVersion = KernelVersion::new(6, 10, 0);
+
 /// What TLS probes can do on this kernel.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProbeReach {
     /// Everything.
     Full,
-    /// Only memory that is resident is read: before 6.0.
+    /// Only memory that is resident is read: before 6.10.
     Resident,
     /// The same, at [`SITES_MAX`] sites at most: before 5.15.
     ResidentFewSites,
@@ -37,6 +46,11 @@ pub enum ProbeReach {
 impl ProbeReach {
     /// From the one that reads most.
     const ALL: [Self; 3] = [Self::Full, Self::Resident, Self::ResidentFewSites];
+
+    /// Whether a kernel of this version may be given it. One whose version cannot be told may not sleep.
+    fn is_safe(self, version: Option<KernelVersion>) -> bool {
+        self != Self::Full || version.is_some_and(|version| version >= SLEEPS_ALONE)
+    }
 
     /// The program that captures.
     const fn program(self) -> &'static str {
@@ -78,7 +92,8 @@ impl Probes {
     /// Loads the program that reads most of those that this kernel takes.
     pub(super) fn load(programs: &mut Programs, opener: Opener) -> Result<Self, CaptureError> {
         let [best @ .., least] = ProbeReach::ALL;
-        for reach in best {
+        let version = KernelVersion::current().ok();
+        for reach in best.iter().copied().filter(|reach| reach.is_safe(version)) {
             match programs.program::<UProbe>(reach.program())?.load() {
                 Ok(()) => return Ok(Self { reach, opener, free: Vec::new() }),
                 Err(error) => {

@@ -94,18 +94,18 @@ fn loaded(reach: ProbeReach) -> Finding {
     let (what, lost) = match reach {
         ProbeReach::Full => return works("program loading", TAKES),
         ProbeReach::Resident => (
-            "TLS probes read only memory that is resident (before 6.0)",
+            "TLS probes read only memory that is resident (before 6.10)",
             "what is sent over TLS from memory that is not resident, such as a mapped file; told as lost",
         ),
         ProbeReach::ResidentFewSites => (
-            "TLS probes read only memory that is resident (before 6.0), and have no attach cookie (before 5.15)",
+            "TLS probes read only memory that is resident (before 6.10), and have no attach cookie (before 5.15)",
             "what is sent over TLS from memory that is not resident, such as a mapped file; told as lost. \
              TLS functions beyond the first 128; told as blind",
         ),
     };
     const _: () = assert!(SITES_MAX == 128, "the text above names it");
     let finding = works("program loading", format!("{TAKES}; {what}"));
-    lacking(finding, State::Reduced, lost, "use Linux 6.0 or later")
+    lacking(finding, State::Reduced, lost, "use Linux 6.10 or later")
 }
 
 pub(super) fn uprobes(machine: &Machine) -> Finding {

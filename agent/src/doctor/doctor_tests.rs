@@ -72,7 +72,7 @@ fn each_lack_is_told_and_counts() {
 #[test]
 fn what_an_older_kernel_cannot_do_is_told() {
     for (reach, told) in [
-        (ProbeReach::Resident, "only memory that is resident (before 6.0)"),
+        (ProbeReach::Resident, "only memory that is resident (before 6.10)"),
         (ProbeReach::ResidentFewSites, "no attach cookie (before 5.15)"),
     ] {
         let (_dir, machine) = machine(&[]);

@@ -6,13 +6,14 @@ pub const READY: &str = "VM-READY";
 /// Lines of the tail that is shown of a console.
 const TAIL_LINES: usize = 30;
 /// Parts of lines by which a kernel tells that something in it went wrong.
-const COMPLAINTS: [&str; 9] = [
+const COMPLAINTS: [&str; 10] = [
     "BUG: ",
     "KASAN: ",
     "Kernel panic",
     "Oops: ",
     "UBSAN: ",
     "WARNING: ",
+    "blocked for more than",
     "double fault",
     "general protection fault",
     "kernel BUG at",
@@ -49,6 +50,7 @@ mod tests {
             ("[    7.123456] WARNING: CPU: 1 PID: 33 at net/core/dev.c:1 f+0x1/0x2\r", true),
             ("[    7.123456] BUG: unable to handle page fault for address: ffff", true),
             ("[    7.123456] Kernel panic - not syncing: Attempted to kill init!", true),
+            ("[  124.303244] INFO: task python3:211 blocked for more than 61 seconds.", true),
             ("[    7.123456] general protection fault, probably for non-canonical address", true),
             ("[   45.123456] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!", false),
             ("[    7.123456] virtio_blk virtio1: 2/0/0 default/read/poll queues", false),
