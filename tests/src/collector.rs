@@ -303,7 +303,7 @@ impl Enrolled {
     /// When something is left after half a minute.
     pub fn flush(&self, program: &Path) -> Result<()> {
         let mut command = Command::new(program);
-        command.args(["spool", "flush", "--for", "30", "--config"]).arg(&self.config);
+        command.args(["spool", "flush", "--for", "300", "--config"]).arg(&self.config);
         printed("cprvagt spool flush", command.stdin(Stdio::null()).output()?).map(drop)
     }
 

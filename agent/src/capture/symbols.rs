@@ -2,15 +2,22 @@
 //!
 //! *Invariants*: a file is data of strangers; whatever it claims, reading it ends in a value or in an
 //! absence, never in a panic.
+//! *Limits*: [`PIECE_BYTES_MAX`] bytes of a file are read at once; a file with a larger table has no symbols.
 
 use std::fs::File;
+use std::ops::Range;
 
 use object::{
-    Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol, ReadCache, read::elf::ElfFile64,
+    Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, ReadRef,
+    elf::{SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, SectionType, Sym64},
+    read::elf::{ElfFile64, SectionHeader as _},
 };
 
 /// Code of one function that is read at most, in bytes.
 const CODE_MAX: u64 = 512;
+
+/// Bytes that are read at once: a file may say that any part of it is as long as a disk.
+const PIECE_BYTES_MAX: u64 = 128 << 20;
 
 /// One function of a file.
 pub(super) struct FunctionCode {
@@ -37,11 +44,12 @@ impl Symbols {
     /// program that was just started writes meanwhile.
     pub(super) fn read(file: &File, names: &[&'static str]) -> Option<Self> {
         let cache = ReadCache::new(file);
-        let elf = ElfFile64::<object::Endianness, _>::parse(&cache).ok()?;
+        let pieces = Pieces(&cache);
+        let elf = ElfFile64::<Endianness, _>::parse(pieces).ok()?;
         let build_id = elf.build_id().ok().flatten().map(hex);
-        let mut functions = collect(&elf, elf.dynamic_symbols(), names);
+        let mut functions = collect(&elf, pieces, SHT_DYNSYM, names).unwrap_or_default();
         if functions.is_empty() {
-            functions = collect(&elf, elf.symbols(), names);
+            functions = collect(&elf, pieces, SHT_SYMTAB, names).unwrap_or_default();
         }
         Some(Self { build_id, functions })
     }
@@ -52,26 +60,61 @@ impl Symbols {
     }
 }
 
-type Elf<'a> = ElfFile64<'a, object::Endianness, &'a ReadCache<&'a File>>;
+type Elf<'a> = ElfFile64<'a, Endianness, Pieces<'a>>;
 
-fn collect<'a, S: ObjectSymbol<'a>>(
-    elf: &Elf<'a>,
-    symbols: impl Iterator<Item = S>,
+/// A file, in pieces that fit into memory.
+#[derive(Clone, Copy)]
+struct Pieces<'a>(&'a ReadCache<&'a File>);
+
+impl<'a> ReadRef<'a> for Pieces<'a> {
+    fn len(self) -> Result<u64, ()> {
+        self.0.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
+        if size > PIECE_BYTES_MAX { Err(()) } else { self.0.read_bytes_at(offset, size) }
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        self.0.read_bytes_at_until(range, delimiter)
+    }
+}
+
+/// The functions of a table that have one of these names; the first of each name.
+///
+/// Table and strings are read whole, once: a name at a time takes a hundred times longer, and there are a hundred
+/// thousand.
+fn collect(
+    elf: &Elf<'_>,
+    pieces: Pieces<'_>,
+    kind: SectionType,
     names: &[&'static str],
-) -> Vec<(&'static str, FunctionCode)> {
+) -> Option<Vec<(&'static str, FunctionCode)>> {
+    let (endian, sections) = (elf.endian(), elf.elf_section_table());
+    let table = sections.iter().find(|section| section.sh_type(endian) == kind)?;
+    let symbols: &[Sym64<Endianness>] = table.data_as_array(endian, pieces).ok()?;
+    let strings = sections.section(table.link(endian)).ok()?.data(endian, pieces).ok()?;
     let mut functions: Vec<(&'static str, FunctionCode)> = Vec::new();
     for symbol in symbols {
-        let Ok(name) = symbol.name() else { continue };
-        let Some(wanted) = names.iter().find(|wanted| **wanted == name) else { continue };
+        let (at, address) = (symbol.st_name.get(endian) as usize, symbol.st_value.get(endian));
+        let Some(wanted) = names.iter().find(|wanted| is_name(strings, at, wanted)) else { continue };
         let known = functions.iter().any(|(name, _)| name == wanted);
-        if symbol.is_undefined() || symbol.address() == 0 || known {
+        if symbol.st_shndx.get(endian) == SHN_UNDEF || address == 0 || known {
             continue;
         }
-        if let Some(function) = read_code(elf, symbol.address(), symbol.size()) {
+        if let Some(function) = read_code(elf, address, symbol.st_size.get(endian)) {
             functions.push((*wanted, function));
         }
     }
-    functions
+    Some(functions)
+}
+
+/// Whether the string at this place is `name`.
+fn is_name(strings: &[u8], at: usize, name: &str) -> bool {
+    strings
+        .get(at..)
+        .and_then(|rest| rest.strip_prefix(name.as_bytes()))
+        .is_some_and(|rest| rest.first() == Some(&0))
 }
 
 fn read_code<'a>(elf: &Elf<'a>, address: u64, size: u64) -> Option<FunctionCode> {
@@ -90,4 +133,57 @@ fn read_code<'a>(elf: &Elf<'a>, address: u64, size: u64) -> Option<FunctionCode>
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYMBOLS: [&str; 2] = ["no_such_function", "cprvagt_symbols_probe"];
+
+    /// Something to look for in the test's own program.
+    #[unsafe(no_mangle)]
+    #[inline(never)]
+    extern "C" fn cprvagt_symbols_probe() -> u32 {
+        std::hint::black_box(7)
+    }
+
+    #[test]
+    fn a_function_of_this_program_is_found_with_its_code() {
+        std::hint::black_box(cprvagt_symbols_probe());
+        let program = File::open("/proc/self/exe").unwrap();
+        let symbols = Symbols::read(&program, &SYMBOLS).unwrap();
+        let function = symbols.get(SYMBOLS[1]).unwrap();
+        // SAFETY: code of this program, which is there as long as it runs.
+        let own =
+            unsafe { std::slice::from_raw_parts(cprvagt_symbols_probe as *const u8, function.code.len()) };
+        assert!(!own.is_empty() && function.code == own);
+        assert!(symbols.get(SYMBOLS[0]).is_none());
+    }
+
+    #[test]
+    fn a_part_as_long_as_a_disk_is_not_read() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 41).unwrap();
+        let cache = ReadCache::new(&file);
+        let pieces = Pieces(&cache);
+        assert!(pieces.read_bytes_at(0, PIECE_BYTES_MAX + 1).is_err());
+        assert_eq!(pieces.read_bytes_at(1 << 40, 4), Ok(&[0; 4][..]));
+    }
+
+    #[test]
+    fn names_are_whole() {
+        let strings = b"\0SSL_write\0SSL_write_ex\0cut";
+        for (at, name, expected) in [
+            (1, "SSL_write", true),
+            (11, "SSL_write", false),
+            (11, "SSL_write_ex", true),
+            (5, "write", true),
+            (24, "cut", false),
+            (usize::MAX, "SSL_write", false),
+            (0, "", true),
+        ] {
+            assert_eq!(is_name(strings, at, name), expected, "{at} {name}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 /// How long anything may take that is waited for.
-pub const WAIT: Duration = Duration::from_secs(60);
+pub const WAIT: Duration = Duration::from_secs(180);
 const HOSTS: [&str; 3] = ["log.drift.example", "maal.marketing.example", "www.analyse.example"];
 const SENDERS: usize = 4;
 /// Sealing a number takes an unoptimised agent milliseconds; more than it can take would only lie in the ring.
