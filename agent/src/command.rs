@@ -81,7 +81,7 @@ fn status(options: &cli::Status) -> Result<Exit, run::RunError> {
 }
 
 fn examine(json: bool) -> Exit {
-    let findings = doctor::examine(&doctor::Machine::default(), capture::probe_load);
+    let findings = doctor::examine(&doctor::Machine::default(), capture::probe_load, run::landlock());
     match doctor::tell(&findings, json, &mut io::stdout()) {
         Ok(()) => doctor::exit(&findings),
         Err(error) => {

@@ -5,6 +5,7 @@ use cprvagt_abi::SITES_MAX;
 use super::mounts::find_cgroup2;
 use super::{Finding, Machine, State, capabilities, libraries};
 use crate::capture::ProbeReach;
+use crate::run::Landlock;
 
 /// The oldest kernel that the programs are tested on; the BPF ring buffer came with 5.8.
 const KERNEL_MIN: (u32, u32) = (5, 10);
@@ -158,6 +159,23 @@ pub(super) fn lockdown(machine: &Machine) -> Finding {
         Some(chosen) => works("memory reading", format!("kernel lockdown: {chosen}")),
         None => works("memory reading", "no kernel lockdown"),
     }
+}
+
+pub(super) fn confinement(landlock: Landlock) -> Finding {
+    let (what, lost) = match landlock {
+        Landlock::FilesAndPorts => return works("confinement", "Landlock, for files and ports"),
+        Landlock::Files => (
+            "Landlock, for files only",
+            "nothing that is observed; which ports the agent's send process reaches is not limited",
+        ),
+        Landlock::None => (
+            "this kernel has no Landlock",
+            "nothing that is observed; the agent's processes are limited by system calls and privileges, not in \
+             which files and ports they reach",
+        ),
+    };
+    let remedy = "use Linux 6.7 or later, with landlock among its lsm=";
+    lacking(works("confinement", what), State::Reduced, lost, remedy)
 }
 
 pub(super) fn type_information(machine: &Machine) -> Finding {

@@ -30,6 +30,8 @@ fn machine(changes: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
     (dir, machine)
 }
 
+const LANDLOCK: Landlock = Landlock::FilesAndPorts;
+
 fn loads() -> Result<ProbeReach, String> {
     Ok(ProbeReach::Full)
 }
@@ -40,7 +42,7 @@ fn state(findings: &[Finding], capability: &str) -> State {
 
 fn check(changes: &[(&str, &str)], capability: &str, expected: State, expected_exit: Exit) {
     let (_dir, machine) = machine(changes);
-    let findings = examine(&machine, loads);
+    let findings = examine(&machine, loads, LANDLOCK);
     assert_eq!(state(&findings, capability), expected, "{changes:?}");
     assert_eq!(exit(&findings), expected_exit, "{changes:?}");
     for it in findings.iter().filter(|it| it.state != State::Works) {
@@ -70,13 +72,27 @@ fn each_lack_is_told_and_counts() {
 }
 
 #[test]
+fn a_kernel_that_confines_less_is_told() {
+    let (_dir, machine) = machine(&[]);
+    for (landlock, expected) in [
+        (Landlock::None, State::Reduced),
+        (Landlock::Files, State::Reduced),
+        (Landlock::FilesAndPorts, State::Works),
+    ] {
+        let findings = examine(&machine, loads, landlock);
+        assert_eq!(state(&findings, "confinement"), expected, "{landlock:?}");
+        assert_ne!(exit(&findings), Exit::Config, "{landlock:?}");
+    }
+}
+
+#[test]
 fn what_an_older_kernel_cannot_do_is_told() {
     for (reach, told) in [
         (ProbeReach::Resident, "only memory that is resident (before 6.10)"),
         (ProbeReach::ResidentFewSites, "no attach cookie (before 5.15)"),
     ] {
         let (_dir, machine) = machine(&[]);
-        let findings = examine(&machine, || Ok::<_, String>(reach));
+        let findings = examine(&machine, || Ok::<_, String>(reach), LANDLOCK);
         let finding = findings.iter().find(|it| it.capability == "program loading").unwrap();
         assert_eq!(finding.state, State::Reduced);
         assert!(finding.what.contains(told) && !finding.lost.is_empty(), "{finding:?}");
@@ -92,7 +108,7 @@ fn what_performance_events_take_is_told() {
         ("3\n", "paranoid is 3: hearing it takes CAP_SYS_ADMIN, opening a probe takes CAP_SYS_ADMIN"),
     ] {
         let (_dir, machine) = machine(&[("proc/sys/kernel/perf_event_paranoid", value)]);
-        let findings = examine(&machine, loads);
+        let findings = examine(&machine, loads, LANDLOCK);
         let finding = findings.iter().find(|it| it.capability == "library watch").unwrap();
         assert!(finding.what.contains(told), "{finding:?}");
     }
@@ -101,7 +117,7 @@ fn what_performance_events_take_is_told() {
 #[test]
 fn what_the_kernel_said_is_told() {
     let (_dir, machine) = machine(&[]);
-    let findings = examine(&machine, || Err("Operation not permitted (os error 1)".to_owned()));
+    let findings = examine(&machine, || Err("Operation not permitted (os error 1)".to_owned()), LANDLOCK);
     assert_eq!(exit(&findings), Exit::Config);
     let told = "the kernel refuses the agent's programs: Operation not permitted (os error 1)";
     assert!(findings.iter().any(|it| it.what == told), "{findings:?}");
@@ -110,7 +126,7 @@ fn what_the_kernel_said_is_told() {
 #[test]
 fn the_table_holds_at_80_columns() {
     let (_dir, machine) = machine(&[("proc/self/status", "CapEff:\t0\n"), ("sys/kernel/btf/vmlinux", "")]);
-    let table = to_table(&examine(&machine, loads));
+    let table = to_table(&examine(&machine, loads, LANDLOCK));
     assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
     let head = "\
 privileges        missing this process lacks CAP_SYS_ADMIN, CAP_BPF,
@@ -132,9 +148,9 @@ wire tap          ok      cgroup v2 at /sys/fs/cgroup
 #[test]
 fn the_json_has_every_finding() {
     let (_dir, machine) = machine(&[]);
-    let json = to_json(&examine(&machine, loads));
+    let json = to_json(&examine(&machine, loads, LANDLOCK));
     assert_eq!(json["schema"], "cprvagt.doctor/1");
     assert_eq!(json["observes"], "everything");
-    assert_eq!(json["findings"].as_array().unwrap().len(), 9);
+    assert_eq!(json["findings"].as_array().unwrap().len(), 10);
     assert_eq!(json["findings"][2]["what"], "cgroup v2 at /sys/fs/cgroup");
 }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use crate::capture::ProbeReach;
 use crate::cli::Exit;
+use crate::run::Landlock;
 
 pub use mounts::find_cgroup2;
 
@@ -93,10 +94,12 @@ impl Machine {
     }
 }
 
-/// Looks at `machine`; `probe_load` tries to load the kernel programs, and says what the kernel said.
+/// Looks at `machine`; `probe_load` tries to load the kernel programs, and says what the kernel said; `landlock` is
+/// what it can limit.
 pub fn examine<E: Display>(
     machine: &Machine,
     probe_load: impl FnOnce() -> Result<ProbeReach, E>,
+    landlock: Landlock,
 ) -> Vec<Finding> {
     vec![
         checks::privileges(machine),
@@ -106,6 +109,7 @@ pub fn examine<E: Display>(
         checks::uprobes(machine),
         checks::library_discovery(machine),
         checks::lockdown(machine),
+        checks::confinement(landlock),
         checks::type_information(machine),
         checks::tls_libraries(machine),
     ]

@@ -436,6 +436,30 @@ fn refused(error: caps::errors::CapsError) -> ConfineError {
     ConfineError::Privileges(error.to_string())
 }
 
+/// What this kernel's Landlock can limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Landlock {
+    /// It has none, or it is switched off.
+    None,
+    /// Files.
+    Files,
+    /// Files, and TCP ports: since 6.7.
+    FilesAndPorts,
+}
+
+/// Finds out by making rules that nothing is put under.
+pub fn landlock() -> Landlock {
+    let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let makes = |rules: Result<Ruleset, landlock::RulesetError>| rules.and_then(Ruleset::create).is_ok();
+    if !makes(strict().handle_access(AccessFs::ReadFile)) {
+        Landlock::None
+    } else if !makes(strict().handle_access(AccessNet::ConnectTcp)) {
+        Landlock::Files
+    } else {
+        Landlock::FilesAndPorts
+    }
+}
+
 fn tell_landlock(process: &str, status: &RulesetStatus) {
     match status {
         RulesetStatus::FullyEnforced => tracing::debug!(process, "Landlock is in force"),

@@ -25,6 +25,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+pub use confine::{Landlock, landlock};
 use nix::sys::signal::{SigSet, Signal};
 pub use status::{RUNTIME_DIR, StatusError, ask, lines};
 
