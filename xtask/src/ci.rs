@@ -16,8 +16,7 @@ use crate::{shell, test};
 const DENY_INSTALL: &str = "install cargo-deny --locked --version 0.20.2";
 
 /// What runs on other kernels: that each takes the programs, at what cost, and what happens when one sleeps, which is
-/// where they differ most. All live tests there take longer than
-/// all else together.
+/// where they differ most. All live tests there take longer than all else together.
 const ELSEWHERE: &str = "xtask vm -- kernel:: resident::a_write";
 
 /// What is checked beside the tests, and how.
