@@ -13,7 +13,7 @@ use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Job, Lab, Program, Trial, payload};
 
-const SETTLE: Duration = Duration::from_secs(120);
+const SETTLE: Duration = Duration::from_secs(240);
 const CONNECTIONS: usize = 100;
 /// Requests on each connection.
 const REQUESTS: usize = 2;
