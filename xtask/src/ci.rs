@@ -70,7 +70,7 @@ struct Ended {
 fn tests(command: &str) -> Result<Ended> {
     let (mut last, mut telling, mut ended) = (String::new(), false, Ended::default());
     ended.passed = test::pass_through(&mut shell::cargo(command), |line| {
-        telling = line.contains(": FAILED: ") || (telling && line.starts_with("    "));
+        telling = line.contains(test::FAILED) || (telling && line.starts_with("    "));
         if telling {
             ended.failures.push(line.to_owned());
         }

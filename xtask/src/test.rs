@@ -14,9 +14,12 @@ use crate::{setup, shell};
 
 const UNIT: &str =
     "test --no-fail-fast --workspace --exclude cprvagt-ebpf --exclude cprvagt-tests -- --show-output";
-/// Lines of a failed test's output that are repeated at the end.
-const FAILURE_LINES: usize = 30;
 const LIVE: &str = "test --no-fail-fast --package cprvagt-tests -- --show-output --test-threads=1";
+
+/// What the line of a failed test has behind the place where it ran.
+pub const FAILED: &str = ": FAILED: ";
+/// Lines of a failed test's output that are told at the end.
+const FAILURE_LINES: usize = 30;
 
 /// Runs all tests.
 pub fn run() -> Result<()> {
@@ -65,12 +68,25 @@ pub struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "here: FAILED: {}", self.name)?;
-        for line in &self.output[self.output.len().saturating_sub(FAILURE_LINES)..] {
-            writeln!(f, "    {line}")?;
-        }
-        Ok(())
+        let output: Vec<&str> = self.output.iter().map(String::as_str).collect();
+        tell_failure(f, "here", &self.name, &output)
     }
+}
+
+/// Tells what failed, where, and the last lines of what it printed, indented.
+///
+/// # Errors
+/// `out` does not take it.
+pub fn tell_failure(
+    out: &mut impl std::fmt::Write,
+    place: &str,
+    what: &str,
+    output: &[&str],
+) -> std::fmt::Result {
+    writeln!(out, "{place}{FAILED}{what}")?;
+    output[output.len().saturating_sub(FAILURE_LINES)..]
+        .iter()
+        .try_for_each(|line| writeln!(out, "    {line}"))
 }
 
 impl Tally {

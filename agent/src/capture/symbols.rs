@@ -44,12 +44,11 @@ impl Symbols {
     /// program that was just started writes meanwhile.
     pub(super) fn read(file: &File, names: &[&'static str]) -> Option<Self> {
         let cache = ReadCache::new(file);
-        let pieces = Pieces(&cache);
-        let elf = ElfFile64::<Endianness, _>::parse(pieces).ok()?;
+        let elf = Elf::parse(Pieces(&cache)).ok()?;
         let build_id = elf.build_id().ok().flatten().map(hex);
-        let mut functions = collect(&elf, pieces, SHT_DYNSYM, names).unwrap_or_default();
+        let mut functions = collect(&elf, SHT_DYNSYM, names).unwrap_or_default();
         if functions.is_empty() {
-            functions = collect(&elf, pieces, SHT_SYMTAB, names).unwrap_or_default();
+            functions = collect(&elf, SHT_SYMTAB, names).unwrap_or_default();
         }
         Some(Self { build_id, functions })
     }
@@ -86,11 +85,10 @@ impl<'a> ReadRef<'a> for Pieces<'a> {
 /// thousand.
 fn collect(
     elf: &Elf<'_>,
-    pieces: Pieces<'_>,
     kind: SectionType,
     names: &[&'static str],
 ) -> Option<Vec<(&'static str, FunctionCode)>> {
-    let (endian, sections) = (elf.endian(), elf.elf_section_table());
+    let (endian, pieces, sections) = (elf.endian(), elf.data(), elf.elf_section_table());
     let table = sections.iter().find(|section| section.sh_type(endian) == kind)?;
     let symbols: &[Sym64<Endianness>] = table.data_as_array(endian, pieces).ok()?;
     let strings = sections.section(table.link(endian)).ok()?.data(endian, pieces).ok()?;

@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::results::{Outcome, Results, Test};
+use super::results::{Outcome, Results};
 use super::round::Prepared;
-
-/// Lines of a failed test's output that are shown.
-const OUTPUT_LINES: usize = 30;
+use crate::test::tell_failure;
 
 /// The whole of it; the last line is `N passed, N failed, N skipped`, with what failed beside the tests.
 #[must_use]
@@ -54,17 +52,9 @@ fn details(text: &mut String, label: &str, results: &Results) -> std::fmt::Resul
             writeln!(text, "{label}: skipped: {}{part}: {}", test.test, skip.reason)?;
         }
         if test.outcome == Outcome::Failed {
-            failure(text, label, test)?;
+            let what = format!("{}: {}", test.test, test.message.as_deref().unwrap_or_default());
+            tell_failure(text, label, &what, &test.output.lines().collect::<Vec<_>>())?;
         }
-    }
-    Ok(())
-}
-
-fn failure(text: &mut String, label: &str, test: &Test) -> std::fmt::Result {
-    writeln!(text, "{label}: FAILED: {}: {}", test.test, test.message.as_deref().unwrap_or_default())?;
-    let lines: Vec<&str> = test.output.lines().collect();
-    for line in &lines[lines.len().saturating_sub(OUTPUT_LINES)..] {
-        writeln!(text, "    {line}")?;
     }
     Ok(())
 }
