@@ -225,8 +225,10 @@ pub fn follow(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) -> Option<Fre
         flow.header_len = 0;
     }
     for _ in 0..RECORDS_MAX {
+        // What a comparison tells of the length would else be carried into each further turn.
+        let len = verifier::forget(u64::from(fresh.len)) as u32;
         // A value above any packet's length also stands for one before these bytes: unsigned.
-        if next >= fresh.len || fresh.len - next < HEADER_LEN {
+        if next >= len || len - next < HEADER_LEN {
             break;
         }
         let header = load_bytes::<5>(ctx, fresh.at + next).unwrap_or(NO_BYTES);

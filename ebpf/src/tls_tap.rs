@@ -22,7 +22,7 @@ use aya_ebpf::{
 };
 use cprvagt_abi::{
     CHUNK_CLASSES, CHUNK_MAX, Counter, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsWrite, TlsWriteEnd,
-    Verdict, WRITE_CHUNKS_MAX,
+    Verdict, WRITE_CHUNK, WRITE_CHUNKS_MAX,
 };
 
 use crate::{
@@ -80,16 +80,16 @@ fn fault_in(at: u64) {
     unsafe { bpf_copy_from_user((&raw mut byte).cast(), 1, at as *const core::ffi::c_void) };
 }
 
-/// Touches `len` bytes from `from` on, at most `PAGES` pages and the last byte.
+/// Touches the pages of `len` bytes from `from` on, which are at most `MOST`.
 ///
 /// Before a record is reserved, never while: a fault may last as long as the process likes, and a reserved
 /// record holds up all those behind it. No branch depends on what a touch finds: the verifier would follow
 /// every combination.
 #[inline(always)]
-fn touch_all<const PAGES: u32>(from: u64, len: u32, touch: impl Touch) {
+fn touch_all<const MOST: usize>(from: u64, len: u32, touch: impl Touch) {
     const PAGE: u32 = 4096;
     let last = len - 1;
-    for page in 0..PAGES {
+    for page in 0..MOST as u32 / PAGE {
         let offset = if page * PAGE < last { page * PAGE } else { last };
         touch(from + u64::from(offset));
     }
@@ -227,7 +227,7 @@ fn bound_to(random: &[u64; 4]) -> Option<Bound> {
 #[inline(always)]
 fn put_small(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: impl Touch) {
     let len = call.length as u32;
-    touch_all::<2>(call.buffer, len, touch);
+    touch_all::<{ INLINE_MAX as usize }>(call.buffer, len, touch);
     let put = match ring::class_of(len) {
         0 => put_inline::<{ CHUNK_CLASSES[0] }>(call, write, flow, random, len),
         1 => put_inline::<{ CHUNK_CLASSES[1] }>(call, write, flow, random, len),
@@ -271,23 +271,18 @@ fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: impl 
         return;
     }
     let mut missing = Missing { lost: 0, skipped: 0 };
-    let mut offset = 0;
-    // One size class in the loop and all of them behind it, as in the wire tap.
-    for _ in 0..WRITE_CHUNKS_MAX {
-        if call.length - offset <= CHUNK_MAX as u64 {
-            break;
-        }
-        touch_all::<8>(call.buffer + offset, CHUNK_MAX as u32, touch);
-        let put = put_data::<CHUNK_MAX>(call, write, offset, CHUNK_MAX as u32);
-        missing.note(put, CHUNK_MAX as u64);
-        missing.forget();
-        offset += CHUNK_MAX as u64;
-    }
-    let left = call.length - offset;
-    if left <= CHUNK_MAX as u64 {
-        touch_all::<8>(call.buffer + offset, left as u32, touch);
-        let put = put_rest(call, write, offset, left as u32);
-        missing.note(put, left);
+    let mut offset = put_whole::<WRITE_CHUNK, WRITE_CHUNKS_MAX>(call, write, 0, &mut missing, touch);
+    if call.length - offset <= WRITE_CHUNK as u64 {
+        offset = put_whole::<CHUNK_MAX, { (WRITE_CHUNK / CHUNK_MAX) as u64 }>(
+            call,
+            write,
+            offset,
+            &mut missing,
+            touch,
+        );
+        let left = call.length - offset;
+        touch_all::<CHUNK_MAX>(call.buffer + offset, left as u32, touch);
+        missing.note(put_rest(call, write, offset, left as u32), left);
         offset += left;
     }
     counters::add(Counter::TlsLostBytes, missing.lost);
@@ -297,6 +292,28 @@ fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: impl 
         missing.skipped += call.length - offset;
     }
     put_end(write, missing.lost, missing.skipped);
+}
+
+/// Puts records of `ROOM` bytes from `offset` on, at most `TURNS`, until no more than one is left; where it ended.
+#[inline(always)]
+fn put_whole<const ROOM: usize, const TURNS: u64>(
+    call: &Call,
+    write: u64,
+    mut offset: u64,
+    missing: &mut Missing,
+    touch: impl Touch,
+) -> u64 {
+    for _ in 0..TURNS {
+        if call.length - offset <= ROOM as u64 {
+            break;
+        }
+        touch_all::<ROOM>(call.buffer + offset, ROOM as u32, touch);
+        let put = put_data::<ROOM>(call, write, offset, ROOM as u32);
+        missing.note(put, ROOM as u64);
+        missing.forget();
+        offset += ROOM as u64;
+    }
+    verifier::forget(offset)
 }
 
 struct Missing {

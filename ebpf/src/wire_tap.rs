@@ -81,6 +81,8 @@ fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
         notice_quic(ctx, flow, &fresh);
     }
     refuse(flow)?;
+    // What was asked about these bytes so far does not matter any more.
+    let fresh = fresh.forgotten();
     let announced = flows::announce(&key, flow);
     // Records are followed also while the ring has no room, or the flow would never be in step again.
     let plain = match flow.kind {
@@ -117,7 +119,7 @@ fn take_fresh(flow: &mut Flow, packet: &Packet) -> Result<Fresh, Skip> {
     flow.high_seq = packet.seq.wrapping_add(packet.len);
     // SAFETY: a word of map memory.
     unsafe { counters::add_to(&raw mut flow.wire_bytes, u64::from(len)) };
-    Ok(Fresh { at: packet.payload + skip, len, seq: packet.seq.wrapping_add(skip) })
+    Ok(Fresh { at: packet.payload + skip, len, seq: packet.seq.wrapping_add(skip) }.forgotten())
 }
 
 /// Stops at flows whose payload nobody may or needs to read.
@@ -156,6 +158,7 @@ fn copy(ctx: &SkBuffContext, flow: &mut Flow, fresh: &Fresh) {
         account(flow, put, CHUNK_MAX as u32);
         offset += CHUNK_MAX as u32;
     }
+    offset = verifier::forget(u64::from(offset)) as u32;
     let left = fresh.len - offset;
     if left > CHUNK_MAX as u32 {
         return lose(flow, left);

@@ -98,6 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(!arguments.shell || guests.len() == 1, "vm: --shell takes one kernel");
     let (jobs, cpus) =
         shares(arguments, guests.len(), thread::available_parallelism().map_or(1, usize::from));
+    let code = page::capture_code()?;
     let prepared = prepare(arguments, guests, work, cpus)?;
     if arguments.list {
         print!("{}", summary::plans(&prepared)?);
@@ -110,14 +111,22 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let page = Page::read()?;
     let dearer = page.dearer(&results);
     dearer.iter().for_each(|it| println!("{it}"));
-    if !page.is_of_this_code()? {
-        println!("{PAGE} was not made from this capture code; make it anew: cargo xtask vm --page");
+    if !page.is_of(&code) {
+        println!("{PAGE} was not made from this capture code by all tests; make it anew: cargo xtask vm --page");
     }
     print!("{}", summary::table(&results, dearer.len()));
     if !dearer.is_empty() || results.iter().any(|(_, results)| results.sums()[1] > 0) {
         bail!("some tests failed; consoles and results are in {}", prepared.work.display());
     }
-    if arguments.page { page::write(&results, &arguments.filters) } else { Ok(()) }
+    if arguments.page { page::write(&results, &arguments.filters, &code) } else { Ok(()) }
+}
+
+/// Whether the capture code is what all tests ran on, on all kernels, when the page was made.
+///
+/// # Errors
+/// When the page or the code cannot be read.
+pub fn has_seen_this_code() -> Result<bool> {
+    Ok(Page::read()?.is_of(&page::capture_code()?))
 }
 
 /// The kernels and scopes that the arguments ask for.

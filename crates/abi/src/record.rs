@@ -1,6 +1,7 @@
 //! The records in the ring, each a fixed head and, for some, bytes behind it.
 //!
-//! *Limits*: a record's bytes are at most [`CHUNK_MAX`]; longer payload comes as several records.
+//! *Limits*: a record's bytes are at most [`CHUNK_MAX`], those of a long TLS write [`WRITE_CHUNK`]; longer payload
+//! comes as several records.
 
 use crate::{Flow, FlowKey};
 
@@ -25,21 +26,24 @@ macro_rules! records {
     };
 }
 
-/// Most payload bytes of one record.
+/// Most payload bytes of one record, those of a long TLS write apart.
 pub const CHUNK_MAX: usize = 32 * 1024;
 /// Room for payload in the size classes of a record, in bytes: the kernel reserves constant sizes.
 pub const CHUNK_CLASSES: [usize; 5] = [64, 256, 1536, 8192, CHUNK_MAX];
 /// Longest TLS write that comes in one record, in bytes.
 pub const INLINE_MAX: u64 = CHUNK_CLASSES[3] as u64;
-/// Whole chunks of one TLS write that are copied: 16 MiB.
-pub const WRITE_CHUNKS_MAX: u64 = 512;
+/// Payload bytes of a record of a long TLS write. More than of other records, since what the verifier follows grows
+/// with their number; the end of the write comes in records of [`CHUNK_MAX`].
+pub const WRITE_CHUNK: usize = 128 * 1024;
+/// Whole records of one TLS write that are copied: 16 MiB.
+pub const WRITE_CHUNKS_MAX: u64 = 128;
 
 /// Bytes of a TLS write of this length that lie beyond what is copied: 0 for all but the longest.
 #[must_use]
 pub const fn beyond_limit(length: u64) -> u64 {
-    let copied = WRITE_CHUNKS_MAX * CHUNK_MAX as u64;
-    // One chunk that is not whole may follow the whole ones.
-    if length > copied + CHUNK_MAX as u64 { length - copied } else { 0 }
+    let copied = WRITE_CHUNKS_MAX * WRITE_CHUNK as u64;
+    // One that is not whole may follow the whole ones.
+    if length > copied + WRITE_CHUNK as u64 { length - copied } else { 0 }
 }
 
 /// Most bytes of a ClientHello that are kept.

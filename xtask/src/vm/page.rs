@@ -27,6 +27,8 @@ const DOCTOR: &str = "doctor.";
 const DEARER_MAX: u64 = 2;
 /// The line that tells which code the page was made from.
 const MADE_FROM: &str = "Capture code: ";
+/// What the line begins with that a page has when not all tests made it.
+const NOT_ALL: &str = "Not all tests: ";
 
 /// Costs in instructions, by kernel prefix and program.
 type Costs = BTreeMap<String, BTreeMap<String, u64>>;
@@ -51,13 +53,11 @@ impl Page {
         Ok(Self { text })
     }
 
-    /// Whether it was made from the capture code as it is now.
-    ///
-    /// # Errors
-    /// When that code cannot be read.
-    pub fn is_of_this_code(&self) -> Result<bool> {
-        let made_from = self.text.lines().find_map(|line| line.strip_prefix(MADE_FROM));
-        Ok(made_from == Some(capture_code(shell::root())?.as_str()))
+    /// Whether it was made from this capture code, by all tests.
+    #[must_use]
+    pub fn is_of(&self, code: &str) -> bool {
+        let begins = |with| self.text.lines().find_map(|line| line.strip_prefix(with));
+        begins(MADE_FROM) == Some(code) && begins(NOT_ALL).is_none()
     }
 
     /// What costs more than twice what the page has, in words.
@@ -83,14 +83,22 @@ impl Page {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(all: &[(String, Results)], filters: &[String]) -> Result<()> {
+pub fn write(all: &[(String, Results)], filters: &[String], made_from: &str) -> Result<()> {
     let file = shell::root().join(PAGE);
-    let text = page(all, filters, &capture_code(shell::root())?)?;
+    let text = page(all, filters, made_from)?;
     fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
 }
 
-/// A hash of the capture code: of its files' names and contents, in the order of their names.
-fn capture_code(root: &Path) -> Result<String> {
+/// A hash of the capture code as it is now.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn capture_code() -> Result<String> {
+    hash_of(shell::root())
+}
+
+/// Of the capture code's files: their names and contents, in the order of their names.
+fn hash_of(root: &Path) -> Result<String> {
     let mut files = BTreeSet::new();
     for part in CAPTURE_CODE {
         collect(&root.join(part), &mut files)?;
@@ -157,7 +165,7 @@ fn page(all: &[(String, Results)], filters: &[String], made_from: &str) -> Resul
     let mut text = String::from(HEAD);
     writeln!(text, "{MADE_FROM}{made_from}\n")?;
     if !filters.is_empty() {
-        writeln!(text, "Not all tests: only those with `{}` in their names.\n", filters.join("` or `"))?;
+        writeln!(text, "{NOT_ALL}only those with `{}` in their names.\n", filters.join("` or `"))?;
     }
     guests(&mut text, all)?;
     lost(&mut text, all)?;
@@ -287,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_of_the_code_that_all_tests_ran_on() {
+        let check = |filters: &[String], code, expected| {
+            let page = Page { text: page(&[], filters, "abc").unwrap() };
+            assert_eq!(page.is_of(code), expected, "{filters:?} {code}");
+        };
+        check(&[], "abc", true);
+        check(&[], "abd", false);
+        check(&["wire".to_owned()], "abc", false);
+        assert!(!Page { text: String::new() }.is_of("abc"));
+    }
+
+    #[test]
     fn twice_as_dear_is_too_dear() {
         let before =
             page(&[("6.1".to_owned(), results(&[("verifier.tls_write", "1000")]))], &[], "").unwrap();
@@ -312,10 +332,10 @@ mod tests {
         }
         let file = folder.join("ebpf/a.rs");
         fs::write(&file, "1").unwrap();
-        let first = capture_code(&folder).unwrap();
-        assert_eq!(capture_code(&folder).unwrap(), first);
+        let first = hash_of(&folder).unwrap();
+        assert_eq!(hash_of(&folder).unwrap(), first);
         fs::write(&file, "2").unwrap();
-        assert_ne!(capture_code(&folder).unwrap(), first);
+        assert_ne!(hash_of(&folder).unwrap(), first);
         fs::remove_dir_all(&folder).unwrap();
     }
 
