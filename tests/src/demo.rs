@@ -54,8 +54,8 @@ pub const TARGETS: [Target; 5] = [
     Target { host: "api.skat.example", service: Service::Https, family: Family::V4, allowed: true },
 ];
 
-/// How long one wave of programs may take before the run is given up.
-const WAVE_LIMIT: Duration = Duration::from_secs(120);
+/// How long one wave of programs may take before the run is given up; minutes in an emulated machine.
+const WAVE_LIMIT: Duration = Duration::from_secs(270);
 /// No new leak for so long: nothing more is under way.
 const QUIET: Duration = Duration::from_millis(700);
 

@@ -55,6 +55,12 @@ pub fn can_run(test: &str, needs: &[Need<'_>]) -> bool {
     false
 }
 
+/// Whether this is a guest of `cargo xtask vm`, where everything takes twenty to fifty times longer.
+#[must_use]
+pub fn is_guest() -> bool {
+    std::env::var_os("CPRVAGT_VM").is_some()
+}
+
 /// Where `program` is on PATH.
 #[must_use]
 pub fn which(program: &str) -> Option<PathBuf> {
