@@ -34,7 +34,15 @@ use crate::{
     tls_sites, verifier,
 };
 
-/// `SSL_write` and `SSL_write_ex`: session, buffer, length.
+/// Most plaintext of a TLS record (RFC 8446, 5.1).
+const RECORD_MAX: u64 = 1 << 14;
+/// GnuTLS's states of a session that is corked, before and after it was asked for new keys (`rsend_state_t`).
+const CORKED: u32 = 1;
+const CORKED_TO_KEY_UPDATE: u32 = 2;
+/// GnuTLS's number for a server's end of a session (`GNUTLS_SERVER`).
+const GNUTLS_SERVER: u32 = 1;
+
+/// Functions that write: session, buffer, length.
 ///
 /// May fault pages in: a program that writes from a file it has mapped has none of them resident. Before
 /// kernel 6.10 [`tls_write_now`] takes its place.
@@ -140,7 +148,29 @@ fn read_call(ctx: &ProbeContext, cookie: u64) -> Result<Call, Skip> {
     if length <= 0 {
         return Err(Counter::TlsWriteEmpty);
     }
-    Ok(Call { session, buffer, length: length as u64, cookie })
+    let mut call = Call { session, buffer, length: length as u64, cookie };
+    if Function::sends_one_record(Site::function_of(cookie)) {
+        // A program hands over all that is left of a large buffer at each call.
+        if call.length > RECORD_MAX {
+            call.length = RECORD_MAX;
+        }
+        refuse_corked(&call)?;
+    }
+    Ok(call)
+}
+
+/// A corked session keeps what it is given, and hands it to the same function when it is uncorked.
+#[inline(always)]
+fn refuse_corked(call: &Call) -> Result<(), Skip> {
+    let offset = Site::via_of(call.cookie);
+    if offset == Site::NONE {
+        return Ok(());
+    }
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) } {
+        Ok(CORKED | CORKED_TO_KEY_UPDATE) => Err(Counter::TlsWriteCorked),
+        _ => Ok(()),
+    }
 }
 
 /// Two mounts of one image layer show two files that are one: both attachments then fire for one call,
@@ -174,13 +204,15 @@ fn put_site_twice(first: u32, second: u32) {
 /// The server's end of a connection holds the same client random: it must not pass for the client's.
 #[inline(always)]
 fn refuse_server(call: &Call) -> Result<(), Skip> {
-    let offset = Site::server_of(call.cookie);
-    if offset == 0 {
+    let Some(offset) = Site::server_of(call.cookie) else {
         return Ok(());
-    }
+    };
     // SAFETY: the helper checks the address.
-    match unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) } {
-        Ok(server) if server != 0 => Err(Counter::TlsWriteServer),
+    let word = unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) };
+    let gnutls = Function::is_gnutls(Site::function_of(call.cookie));
+    match word {
+        Ok(GNUTLS_SERVER) if gnutls => Err(Counter::TlsWriteServer),
+        Ok(server) if !gnutls && server != 0 => Err(Counter::TlsWriteServer),
         _ => Ok(()),
     }
 }
@@ -190,11 +222,11 @@ fn refuse_server(call: &Call) -> Result<(), Skip> {
 fn random_of(call: &Call) -> [u64; 4] {
     const NONE: [u64; 4] = [0; 4];
     let (via, offset) = (Site::via_of(call.cookie), Site::random_of(call.cookie));
-    if offset == Site::UNKNOWN {
+    if offset == Site::NONE {
         return NONE;
     }
     let mut base = call.session;
-    if via != Site::DIRECT {
+    if via != Site::NONE && !Function::is_gnutls(Site::function_of(call.cookie)) {
         // SAFETY: the helper checks the address.
         base = unsafe { bpf_probe_read_user((base + u64::from(via)) as *const u64) }.unwrap_or(0);
     }

@@ -1,4 +1,5 @@
-"""Writes on each connection of a JSON-lines file exactly the calls it lists, one send or SSL_write_ex each.
+"""Writes on each connection of a JSON-lines file exactly the calls it lists: one send or SSL_write_ex each, or
+what gnutls_stream.py makes of them.
 
 All connections are open before the first write; then each has a thread of its own.
 
@@ -41,7 +42,7 @@ def run(job, connected):
         connected.wait()
         for call in job["writes"]:
             time.sleep(call["pause"])
-            write(stream, payload(call))
+            getattr(stream, call["by"])(payload(call)) if job["gnutls"] else write(stream, payload(call))
         finish(stream)
     except Exception as error:
         failures.append(f"{job['to']}: {error!r}")
@@ -53,6 +54,10 @@ def connect(job):
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if "tls_host" not in job:
         return stream
+    if job["gnutls"]:
+        from gnutls_stream import GnutlsStream
+
+        return GnutlsStream.client(stream, job["tls_host"], job["tls_version"])
     context = ssl.create_default_context()
     if "tls_version" in job:
         context.minimum_version = context.maximum_version = VERSIONS[job["tls_version"]]
@@ -90,6 +95,8 @@ def finish(stream):
     try:
         if isinstance(stream, ssl.SSLSocket):
             stream = stream.unwrap()
+        elif not isinstance(stream, socket.socket):
+            stream = stream.finish()
         stream.shutdown(socket.SHUT_WR)
         while stream.recv(65536):
             pass

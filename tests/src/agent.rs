@@ -182,7 +182,7 @@ impl Drop for Agent {
 }
 
 /// Waits for `child`; nothing when it still runs after `limit`.
-pub(crate) fn wait_at_most(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+pub fn wait_at_most(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {

@@ -121,6 +121,12 @@ impl<'a> Expected<'a> {
         Self { host: Some(host), tls: Some(version), tap: "openssl.SSL_write", ..Self::plain(digits, to) }
     }
 
+    /// The same, seen at GnuTLS.
+    #[must_use]
+    pub fn gnutls(self) -> Self {
+        Self { tap: "gnutls.gnutls_record_send", ..self }
+    }
+
     fn differs(&self, leak: &Value) -> Vec<String> {
         let (destination, transport) = (&leak["destination"], &leak["transport"]);
         let mut pairs = vec![
@@ -165,6 +171,23 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Nothing was lost, blind or unexplained: `plain` bytes were inspected, and with what TLS added they are the
+    /// `wire` bytes, where those are known.
+    ///
+    /// # Panics
+    /// When it was not so; with the ledger.
+    pub fn assert_all_inspected(&self, wire: Option<u64>, plain: u64) {
+        let told = format!("{:#}", self.ledger);
+        assert_eq!(self.bytes("inspected_bytes"), plain.cast_signed(), "plaintext: {told}");
+        assert_eq!(self.bytes("unexplained_bytes"), 0, "{told}");
+        assert_eq!([&self.ledger["lost"], &self.ledger["blind"]], [&serde_json::json!([]); 2]);
+        let sum = self.bytes("inspected_bytes") + self.bytes("protocol_bytes");
+        assert_eq!(self.bytes("wire_bytes"), sum, "{told}");
+        if let Some(wire) = wire {
+            assert_eq!(sum, wire.cast_signed(), "bytes on the wire: {told}");
+        }
+    }
+
     /// The leaks of one number.
     #[must_use]
     pub fn leaks_of(&self, digits: &str) -> Vec<&Value> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::agent::wait_at_most;
 use crate::lab::Lab;
 
-/// One call of `send` or `SSL_write_ex`.
+/// One call of `send` or `SSL_write_ex`, or as [`By`] says.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Write {
     /// Seconds to wait before it.
@@ -24,6 +24,21 @@ pub struct Write {
     pub text: String,
     /// Written from a file that was just mapped, no page of which the process has touched.
     pub mapped: bool,
+    /// With GnuTLS: by which of its functions.
+    pub by: By,
+}
+
+/// How GnuTLS is given what to write.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// `gnutls_record_send`, again and again until all is sent.
+    #[default]
+    Send,
+    /// `gnutls_record_send_range`, once.
+    SendRange,
+    /// `gnutls_record_send` with pieces of a hundred bytes, between cork and uncork.
+    SendCorked,
 }
 
 impl Write {
@@ -57,6 +72,13 @@ impl Write {
         self
     }
 
+    /// The same by this function of GnuTLS.
+    #[must_use]
+    pub fn by(mut self, by: By) -> Self {
+        self.by = by;
+        self
+    }
+
     /// Bytes of the call.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -77,6 +99,8 @@ pub struct Connection {
     /// Ciphers of TLS 1.2 to offer.
     #[serde(skip_serializing_if = "Option::is_none")]
     ciphers: Option<&'static str>,
+    /// By GnuTLS instead of OpenSSL.
+    gnutls: bool,
     /// The calls.
     pub writes: Vec<Write>,
 }
@@ -85,7 +109,7 @@ impl Connection {
     /// Plain TCP.
     #[must_use]
     pub fn plain(to: SocketAddr, writes: Vec<Write>) -> Self {
-        Self { to, tls_host: None, tls_version: None, ciphers: None, writes }
+        Self { to, tls_host: None, tls_version: None, ciphers: None, gnutls: false, writes }
     }
 
     /// TLS, to a server that has a certificate for `host`.
@@ -105,6 +129,13 @@ impl Connection {
     #[must_use]
     pub fn ciphers(mut self, ciphers: &'static str) -> Self {
         self.ciphers = Some(ciphers);
+        self
+    }
+
+    /// By GnuTLS instead of OpenSSL; needs a version.
+    #[must_use]
+    pub fn gnutls(mut self) -> Self {
+        self.gnutls = true;
         self
     }
 

@@ -11,7 +11,7 @@ use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
-use cprvagt_tests::{Expected, Job, Lab, Program, Seen, Trial, payload};
+use cprvagt_tests::{Expected, Job, Lab, Program, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
 /// Around a byte, a TLS record, the sizes of ring records, and far beyond.
@@ -24,19 +24,6 @@ const LARGE_RING: &str = "[capture]\nring_bytes = \"64 MiB\"\n";
 /// Text of this size whose last bytes are the number, if it has room.
 fn tail(size: usize, citizen: &str) -> String {
     if size < NUMBER_BYTES { String::new() } else { format!(" {}", payload::named(citizen)) }
-}
-
-/// What is the same for all TLS tests: nothing lost, nothing blind, nothing unexplained.
-fn assert_account(seen: &Seen, wire: Option<u64>, plain: u64) {
-    let told = format!("{:#}", seen.ledger);
-    assert_eq!(seen.bytes("inspected_bytes"), plain.cast_signed(), "plaintext: {told}");
-    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{told}");
-    assert_eq!([&seen.ledger["lost"], &seen.ledger["blind"]], [&serde_json::json!([]); 2]);
-    let sum = seen.bytes("inspected_bytes") + seen.bytes("protocol_bytes");
-    assert_eq!(seen.bytes("wire_bytes"), sum, "{told}");
-    if let Some(wire) = wire {
-        assert_eq!(sum, wire.cast_signed(), "bytes on the wire: {told}");
-    }
 }
 
 #[test]
@@ -85,7 +72,7 @@ fn writes_of_every_size_and_cipher_are_inspected_to_their_last_byte() {
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     let plain: u64 = sinks.iter().map(|sink| sink.received().plain_bytes()).sum();
     assert_eq!(plain, written, "the lab lost something");
-    assert_account(&seen, Some(sinks.iter().map(|sink| sink.received().wire_bytes()).sum()), written);
+    seen.assert_all_inspected(Some(sinks.iter().map(|sink| sink.received().wire_bytes()).sum()), written);
 }
 
 #[test]
@@ -129,7 +116,7 @@ fn curl_and_s_client_are_inspected_to_their_last_byte() {
     let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
         recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
     };
-    assert_account(&seen, Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
+    seen.assert_all_inspected(Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
 }
 
 /// `openssl s_server` inside the lab, for ciphers that the lab's own servers do not have.
@@ -224,5 +211,5 @@ fn block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte() {
     let written: usize = connections.iter().map(Connection::bytes).sum();
     let got: u64 = servers.iter().map(|(_, server)| server.plain_bytes()).sum();
     assert_eq!(got, written as u64, "the lab lost something");
-    assert_account(&seen, None, written as u64);
+    seen.assert_all_inspected(None, written as u64);
 }

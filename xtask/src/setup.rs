@@ -17,7 +17,7 @@ use crate::refusal::{MISSING, refuse};
 use crate::shell;
 
 /// A program that demo and tests run, the Debian package it comes in, and why.
-const PROGRAMS: [(&str, &str, &str); 7] = [
+const PROGRAMS: [(&str, &str, &str); 8] = [
     ("ip", "iproute2", "makes the lab network"),
     ("nft", "nftables", "drops packets in the lab, for tests of retransmission"),
     ("unshare", "util-linux", "gives each leaking program its own view of /etc/hosts"),
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str, &str); 7] = [
     ("openssl", "openssl", "leaking program"),
     ("/usr/bin/python3", "python3", "leaking program"),
     ("node", "nodejs", "leaking program"),
+    ("wget", "wget", "leaking program"),
 ];
 
 /// What the tests alone run.

@@ -112,7 +112,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let dearer = page.dearer(&results);
     dearer.iter().for_each(|it| println!("{it}"));
     if !page.is_of(&code) {
-        println!("{PAGE} was not made from this capture code by all tests; make it anew: cargo xtask vm --page");
+        println!(
+            "{PAGE} was not made from this capture code by all tests; make it anew: cargo xtask vm --page"
+        );
     }
     print!("{}", summary::table(&results, dearer.len()));
     if !dearer.is_empty() || results.iter().any(|(_, results)| results.sums()[1] > 0) {

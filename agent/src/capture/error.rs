@@ -9,7 +9,8 @@ pub enum CaptureError {
     #[error(
         "{what}: permission denied; run as root, or with the capabilities CAP_SYS_ADMIN, CAP_BPF, CAP_PERFMON, \
          CAP_NET_ADMIN, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (opening a probe takes CAP_SYS_ADMIN, whatever \
-         kernel.perf_event_paranoid says)"
+         kernel.perf_event_paranoid says); before Linux 5.11 also without a limit on locked memory \
+         (LimitMEMLOCK=infinity)"
     )]
     Privilege {
         /// What was refused.

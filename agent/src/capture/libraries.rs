@@ -233,7 +233,10 @@ pub(super) fn process_ids() -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// `libssl` files in the loader's folders and one level below.
+/// What files of TLS libraries are called.
+const LIBRARY_NAMES: [&str; 2] = ["libssl.so", "libgnutls.so"];
+
+/// Files of TLS libraries in the loader's folders and one level below.
 fn installed_libraries() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in LIBRARY_FOLDERS.map(Path::new) {
@@ -256,7 +259,8 @@ fn collect_libraries(folder: &Path, descend: bool, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name();
-        let is_library = name.to_str().is_some_and(|name| name.starts_with("libssl.so"));
+        let is_library =
+            name.to_str().is_some_and(|name| LIBRARY_NAMES.iter().any(|it| name.starts_with(it)));
         if is_library && open_regular(&path).is_some() {
             found.push(path);
         } else if descend && entry.file_type().is_ok_and(|kind| kind.is_dir()) {

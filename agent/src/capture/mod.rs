@@ -9,6 +9,7 @@ mod addresses;
 mod attach;
 mod backfill;
 mod broker;
+mod calls;
 mod error;
 mod libraries;
 mod load;

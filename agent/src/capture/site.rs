@@ -130,7 +130,7 @@ fn is_jumped_back_to(function: &FunctionCode, site: u64) -> bool {
 /// Where a session object keeps its client random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RandomPlace {
-    /// Offset of a pointer to follow first, or [`Site::DIRECT`].
+    /// Offset of a pointer to follow first, or [`Site::NONE`].
     pub via: u16,
     /// Offset of the random.
     pub offset: u16,
@@ -164,7 +164,49 @@ pub(super) fn server_word(accessor: &FunctionCode) -> Option<u8> {
     let mut reads = SessionReads::default();
     reads.follow(accessor);
     let [offset] = reads.direct[..] else { return None };
-    (offset % 4 == 0 && offset > 0).then(|| u8::try_from(offset / 4).ok())?
+    word(offset)
+}
+
+/// Reads `gnutls_auth_get_type(session)`, which asks first which end the session is: the offset of the word that
+/// says it, in units of 4 bytes.
+pub(super) fn entity_word(accessor: &FunctionCode) -> Option<u8> {
+    let compares = |instruction: &Instruction| instruction.mnemonic() == Mnemonic::Cmp;
+    word(first_in_session(accessor, compares)?)
+}
+
+/// An offset of a word, in units of 4 bytes.
+fn word(offset: u64) -> Option<u8> {
+    let word = offset.is_multiple_of(4).then(|| u8::try_from(offset / 4).ok())??;
+    (word < Site::SERVER_MAX).then_some(word)
+}
+
+/// Reads `gnutls_record_cork(session)`: the offset of the word that it sets.
+pub(super) fn cork_word(function: &FunctionCode) -> Option<u16> {
+    let sets = |instruction: &Instruction| {
+        instruction.mnemonic() == Mnemonic::Mov && instruction.op1_kind() == OpKind::Immediate32
+    };
+    u16::try_from(first_in_session(function, sets)?).ok().filter(|offset| *offset != Site::NONE)
+}
+
+/// Offset in the session object of what the first such instruction has as its first operand, on the straight line
+/// from the entry and before the session's address is moved.
+fn first_in_session(function: &FunctionCode, wanted: impl Fn(&Instruction) -> bool) -> Option<u64> {
+    let mut decoder = decode(function);
+    let mut info = InstructionInfoFactory::new();
+    while decoder.can_decode() {
+        let instruction = decoder.decode();
+        let in_session = instruction.op0_kind() == OpKind::Memory
+            && instruction.memory_base() == Register::RDI
+            && instruction.memory_index() == Register::None;
+        if in_session && wanted(&instruction) {
+            return Some(instruction.memory_displacement64());
+        }
+        let goes_on = matches!(instruction.flow_control(), FlowControl::Next);
+        if !goes_on || overwrites_argument(&mut info, &instruction) {
+            return None;
+        }
+    }
+    None
 }
 
 #[derive(Default)]
@@ -255,13 +297,13 @@ impl SessionReads {
             return fit(*via, *offset);
         }
         let offset = self.direct.iter().min()?;
-        fit(u64::from(Site::DIRECT), *offset)
+        fit(u64::from(Site::NONE), *offset)
     }
 }
 
 fn fit(via: u64, offset: u64) -> Option<RandomPlace> {
     let (via, offset) = (u16::try_from(via).ok()?, u16::try_from(offset).ok()?);
-    (offset != Site::UNKNOWN).then_some(RandomPlace { via, offset })
+    (offset != Site::NONE).then_some(RandomPlace { via, offset })
 }
 
 fn moved(held: Held, by: u64) -> Held {
@@ -281,7 +323,7 @@ mod tests {
     use super::*;
 
     fn function(code: &[u8]) -> FunctionCode {
-        FunctionCode { file_offset: 0x1000, address: 0x4000, code: code.to_vec() }
+        FunctionCode { file_offset: 0x1000, address: 0x4000, code: code.to_vec(), calls: Vec::new() }
     }
 
     fn check_site(code: &[u8], offset: u64, cheap: bool) {
@@ -334,7 +376,7 @@ mod tests {
     fn a_direct_random_is_found() {
         // mov 0x160(%rdi),%rdx; mov %rdx,(%rsi); ret
         let place = random_place(&function(&[0x48, 0x8b, 0x97, 0x60, 1, 0, 0, 0x48, 0x89, 0x16, 0xc3]));
-        assert_eq!(place, Some(RandomPlace { via: Site::DIRECT, offset: 0x160 }));
+        assert_eq!(place, Some(RandomPlace { via: Site::NONE, offset: 0x160 }));
     }
 
     #[test]
@@ -348,6 +390,24 @@ mod tests {
     fn the_server_word_is_found() {
         // mov 0x38(%rdi),%eax; ret
         assert_eq!(server_word(&function(&[0x8b, 0x47, 0x38, 0xc3])), Some(0x0e));
+    }
+
+    #[test]
+    fn the_word_that_corks_is_found() {
+        // endbr64; movl $1,0x548(%rdi); ret
+        let code = [0xf3, 0x0f, 0x1e, 0xfa, 0xc7, 0x87, 0x48, 5, 0, 0, 1, 0, 0, 0, 0xc3];
+        assert_eq!(cork_word(&function(&code)), Some(0x548));
+        // ret; movl $1,0x548(%rdi)
+        assert_eq!(cork_word(&function(&[0xc3, 0xc7, 0x87, 0x48, 5, 0, 0, 1, 0, 0, 0])), None);
+        assert_eq!(cork_word(&function(&[])), None);
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_found() {
+        // cmpl $1,(%rdi); je +5; jmp +0
+        let code = [0x83, 0x3f, 0x01, 0x74, 0x05, 0xe9, 0, 0, 0, 0];
+        assert_eq!(entity_word(&function(&code)), Some(0));
+        assert_eq!(entity_word(&function(&[0xc3])), None);
     }
 
     #[test]

@@ -29,9 +29,10 @@ proptest! {
         code in code(),
         address in prop_oneof![Just(0x4000), any::<u64>(), (u64::MAX - 64)..=u64::MAX],
     ) {
-        let function = FunctionCode { file_offset: 0, address, code };
+        let function = FunctionCode { file_offset: 0, address, code, calls: Vec::new() };
         let site = probe_site(&function);
         prop_assert!(site.offset == 0 || site.offset < function.code.len() as u64, "{site:?}");
         let _ = (random_place(&function), server_word(&function));
+        let _ = (entity_word(&function), cork_word(&function));
     }
 }

@@ -8,13 +8,18 @@ use std::fs::File;
 use std::ops::Range;
 
 use object::{
-    Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, ReadRef,
+    Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _,
+    ObjectSymbolTable as _, ReadCache, ReadRef, RelocationTarget,
     elf::{SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, SectionType, Sym64},
     read::elf::{ElfFile64, SectionHeader as _},
 };
 
-/// Code of one function that is read at most, in bytes.
-const CODE_MAX: u64 = 512;
+use super::calls::{STUB_LEN, Target, stub_slot, targets};
+
+/// Code of one function that is read at most, in bytes; a function that does its work by calling another is shorter.
+const CODE_MAX: u64 = 2048;
+/// The same of one whose length the file does not tell.
+const CODE_MAX_UNTOLD: u64 = 512;
 
 /// Bytes that are read at once: a file may say that any part of it is as long as a disk.
 const PIECE_BYTES_MAX: u64 = 128 << 20;
@@ -27,6 +32,8 @@ pub(super) struct FunctionCode {
     pub address: u64,
     /// Its first bytes.
     pub code: Vec<u8>,
+    /// Those of the functions asked for that it calls or jumps to.
+    pub calls: Vec<&'static str>,
 }
 
 /// What was asked of a file.
@@ -50,6 +57,7 @@ impl Symbols {
         if functions.is_empty() {
             functions = collect(&elf, SHT_SYMTAB, names).unwrap_or_default();
         }
+        find_calls(&elf, names, &mut functions);
         Some(Self { build_id, functions })
     }
 
@@ -124,9 +132,58 @@ fn read_code<'a>(elf: &Elf<'a>, address: u64, size: u64) -> Option<FunctionCode>
         .sections()
         .find(|section| address >= section.address() && address - section.address() < section.size())?;
     let left = section.size() - (address - section.address());
-    let wanted = if size == 0 { CODE_MAX } else { size.min(CODE_MAX) };
+    let wanted = if size == 0 { CODE_MAX_UNTOLD } else { size.min(CODE_MAX) };
     let code = section.data_range(address, wanted.min(left)).ok().flatten()?.to_vec();
-    Some(FunctionCode { file_offset, address, code })
+    Some(FunctionCode { file_offset, address, code, calls: Vec::new() })
+}
+
+/// Notes which of the functions call which.
+fn find_calls(elf: &Elf<'_>, names: &[&'static str], functions: &mut [(&'static str, FunctionCode)]) {
+    let known: Vec<(u64, &'static str)> = functions.iter().map(|(name, it)| (it.address, *name)).collect();
+    let mut slots = None;
+    for (own, function) in functions {
+        for target in targets(&function.code, function.address) {
+            let slot = match target {
+                Target::Code(to) => {
+                    if let Some((_, name)) = known.iter().find(|(address, _)| *address == to) {
+                        function.calls.push(name);
+                        continue;
+                    }
+                    let Some(stub) = stub_at(elf, to) else { continue };
+                    stub
+                }
+                Target::Slot(slot) => slot,
+            };
+            let slots: &Vec<_> = slots.get_or_insert_with(|| named_slots(elf, names));
+            function.calls.extend(slots.iter().find(|(at, _)| *at == slot).map(|(_, name)| *name));
+        }
+        function.calls.retain(|name| name != own);
+    }
+}
+
+/// The slot that an entry of the procedure linkage table at this address jumps through.
+fn stub_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
+    let section = elf
+        .sections()
+        .find(|section| address >= section.address() && address - section.address() < section.size())?;
+    if !section.name().ok()?.starts_with(".plt") {
+        return None;
+    }
+    let left = section.size() - (address - section.address());
+    let code = section.data_range(address, left.min(STUB_LEN as u64)).ok().flatten()?;
+    stub_slot(code, address)
+}
+
+/// The slots that the loader fills with the address of one of these functions.
+fn named_slots(elf: &Elf<'_>, names: &[&'static str]) -> Vec<(u64, &'static str)> {
+    let Some(symbols) = elf.dynamic_symbol_table() else { return Vec::new() };
+    let relocations = elf.dynamic_relocations().into_iter().flatten();
+    let named = relocations.filter_map(|(slot, relocation)| {
+        let RelocationTarget::Symbol(index) = relocation.target() else { return None };
+        let name = symbols.symbol_by_index(index).ok()?.name().ok()?;
+        Some((slot, *names.iter().find(|wanted| **wanted == name)?))
+    });
+    named.collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -157,6 +214,23 @@ mod tests {
             unsafe { std::slice::from_raw_parts(cprvagt_symbols_probe as *const u8, function.code.len()) };
         assert!(!own.is_empty() && function.code == own);
         assert!(symbols.get(SYMBOLS[0]).is_none());
+    }
+
+    /// GnuTLS calls itself through the linkage table, which is how Debian builds it.
+    #[test]
+    fn a_function_that_hands_its_call_on_is_known() {
+        let path = "/usr/lib/x86_64-linux-gnu/libgnutls.so.30";
+        let Ok(library) = File::open(path) else {
+            println!("skipped: a_function_that_hands_its_call_on_is_known: no {path}");
+            return;
+        };
+        let names =
+            ["gnutls_record_send", "gnutls_record_send2", "gnutls_record_uncork", "gnutls_record_cork"];
+        let symbols = Symbols::read(&library, &names).unwrap();
+        let calls = |name| symbols.get(name).unwrap().calls.as_slice();
+        assert_eq!(calls("gnutls_record_send"), ["gnutls_record_send2"]);
+        assert_eq!(calls("gnutls_record_uncork"), ["gnutls_record_send"]);
+        assert!(calls("gnutls_record_cork").is_empty());
     }
 
     #[test]

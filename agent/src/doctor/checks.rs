@@ -191,7 +191,7 @@ pub(super) fn type_information(machine: &Machine) -> Finding {
 pub(super) fn tls_libraries(machine: &Machine) -> Finding {
     let found = libraries::found(machine);
     let what = match found.len() {
-        0 => "no libssl on this host yet; one is tapped when a program maps it".to_owned(),
+        0 => "no TLS library on this host yet; one is tapped when a program maps it".to_owned(),
         _ => found.iter().map(libraries::Library::to_string).collect::<Vec<_>>().join(", "),
     };
     works("TLS libraries", what)

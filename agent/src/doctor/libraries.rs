@@ -1,4 +1,4 @@
-//! Which libssl files this host has: mapped by its processes, or where the loader looks.
+//! Which files of TLS libraries this host has: mapped by its processes, or where the loader looks.
 //!
 //! *Limits*: [`CONF_DEPTH_MAX`] levels of loader configuration. A file seen from a container counts under
 //! the path that the container uses.
@@ -15,7 +15,7 @@ const CONF_DEPTH_MAX: usize = 4;
 /// Where the loader looks without configuration (ld.so(8)).
 const DEFAULT_DIRS: [&str; 5] = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib"];
 
-/// A libssl file.
+/// A TLS library's file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Library {
     path: PathBuf,
@@ -33,15 +33,15 @@ impl fmt::Display for Library {
     }
 }
 
-/// The libssl files of the host, by path.
+/// The TLS libraries of the host, by path.
 pub(super) fn found(machine: &Machine) -> Vec<Library> {
     let mut by_path: BTreeMap<PathBuf, usize> = BTreeMap::new();
     for maps in all_maps(machine) {
-        for path in mapped_libssl(&maps) {
+        for path in mapped_libraries(&maps) {
             *by_path.entry(path).or_default() += 1;
         }
     }
-    for path in search_dirs(machine).iter().flat_map(|dir| libssl_in(machine, dir)) {
+    for path in search_dirs(machine).iter().flat_map(|dir| libraries_in(machine, dir)) {
         by_path.entry(path).or_default();
     }
     by_path.into_iter().map(|(path, processes)| Library { path, processes }).collect()
@@ -54,28 +54,29 @@ fn all_maps(machine: &Machine) -> impl Iterator<Item = String> + '_ {
     pids.filter_map(|pid| machine.text(&format!("/proc/{pid}/maps")))
 }
 
-/// The libssl files in a `/proc/PID/maps`, each once.
-fn mapped_libssl(maps: &str) -> Vec<PathBuf> {
+/// The TLS libraries in a `/proc/PID/maps`, each once.
+fn mapped_libraries(maps: &str) -> Vec<PathBuf> {
     let paths = maps.lines().filter_map(|line| line.split_once('/'));
     let mut paths: Vec<PathBuf> = paths
         .map(|(_, path)| PathBuf::from(format!("/{}", path.strip_suffix(" (deleted)").unwrap_or(path))))
-        .filter(|path| is_libssl(path))
+        .filter(|path| is_library(path))
         .collect();
     paths.sort();
     paths.dedup();
     paths
 }
 
-fn is_libssl(path: &Path) -> bool {
+fn is_library(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.starts_with("libssl.so") || (name.starts_with("libssl-") && name.contains(".so"))
+    let is_wheels_own = name.starts_with("libssl-") && name.contains(".so");
+    name.starts_with("libssl.so") || is_wheels_own || name.starts_with("libgnutls.so")
 }
 
-/// The libssl files in `dir`, links followed: two names of one file are one.
-fn libssl_in(machine: &Machine, dir: &Path) -> Vec<PathBuf> {
+/// The TLS libraries in `dir`, links followed: two names of one file are one.
+fn libraries_in(machine: &Machine, dir: &Path) -> Vec<PathBuf> {
     let root = machine.path("/");
     let entries = std::fs::read_dir(machine.path(&dir.to_string_lossy())).into_iter().flatten().flatten();
-    let real = entries.map(|entry| entry.path()).filter(|path| is_libssl(path));
+    let real = entries.map(|entry| entry.path()).filter(|path| is_library(path));
     let real = real.filter_map(|path| path.canonicalize().ok());
     real.map(|path| Path::new("/").join(path.strip_prefix(&root).unwrap_or(&path))).collect()
 }
@@ -127,6 +128,8 @@ mod tests {
 7f00a-7f00b r-xp 00000000 fe:01 77     /usr/lib/x86_64-linux-gnu/libssl.so.3
 7f00b-7f00c r--p 00010000 fe:01 77     /usr/lib/x86_64-linux-gnu/libssl.so.3
 7f01a-7f01b r-xp 00000000 fe:01 78     /opt/with space/libssl.so.1.1 (deleted)
+7f00d-7f00e r-xp 00000000 fe:01 76     /usr/lib/libgnutls.so.30.34.3
+7f00e-7f00f r-xp 00000000 fe:01 75     /usr/lib/libgnutls-dane.so.0
 7f02a-7f02b r-xp 00000000 fe:01 79     /usr/lib/libssl3.so
 7f03a-7f03b r-xp 00000000 fe:01 80     /srv/wheel.libs/libssl-81ffa89e.so.1.1
 7f04a-7f04b rw-p 00000000 00:00 0      [heap]
@@ -134,9 +137,10 @@ mod tests {
         let expected = [
             "/opt/with space/libssl.so.1.1",
             "/srv/wheel.libs/libssl-81ffa89e.so.1.1",
+            "/usr/lib/libgnutls.so.30.34.3",
             "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         ];
-        assert_eq!(mapped_libssl(maps), expected.map(PathBuf::from));
+        assert_eq!(mapped_libraries(maps), expected.map(PathBuf::from));
     }
 
     #[test]

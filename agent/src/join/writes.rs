@@ -77,7 +77,13 @@ impl Write {
         match Function::from_number(self.call.function) {
             Some(Function::SslWrite) => "openssl.SSL_write",
             Some(Function::SslWriteEx) => "openssl.SSL_write_ex",
-            None => "openssl",
+            Some(Function::SslWriteEx2) => "openssl.SSL_write_ex2",
+            Some(Function::SslWriteEarlyData) => "openssl.SSL_write_early_data",
+            Some(Function::GnutlsSend) => "gnutls.gnutls_record_send",
+            Some(Function::GnutlsSend2) => "gnutls.gnutls_record_send2",
+            Some(Function::GnutlsSendRange) => "gnutls.gnutls_record_send_range",
+            Some(Function::GnutlsSendEarlyData) => "gnutls.gnutls_record_send_early_data",
+            None => "tls",
         }
     }
 

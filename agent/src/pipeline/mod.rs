@@ -284,7 +284,7 @@ impl Pipeline {
     ) -> Vec<Leak> {
         let lens = Self::lens(&self.key, self.sealer.as_ref(), &self.policy);
         let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
-        let tap = session.first().map_or("openssl", Write::tap);
+        let tap = session.first().map_or("tls", Write::tap);
         let mut calls = TlsFlow::default();
         for write in session.into_iter().filter_map(|write| calls.write(write)) {
             inspector.push_write(&write, &lens, &mut inspected);

@@ -12,12 +12,13 @@ pub struct Site {
     pub attachment: u16,
     /// The function.
     pub function: Function,
-    /// Offset of the word that says whether the session is a server's, in units of 4 bytes; 0 when
-    /// not known.
-    pub server: u8,
-    /// Offset in the session object of a pointer to follow first, or [`Site::DIRECT`].
+    /// Offset of the word that says whether the session is a server's, in units of 4 bytes and below
+    /// [`Site::SERVER_MAX`], if it is known.
+    pub server: Option<u8>,
+    /// OpenSSL: offset in the session object of a pointer to follow to the random. GnuTLS: offset of the word that
+    /// says whether the session is corked. Or [`Site::NONE`].
     pub via: u16,
-    /// Offset of the random, or [`Site::UNKNOWN`].
+    /// Offset of the random, or [`Site::NONE`].
     pub random: u16,
 }
 
@@ -29,32 +30,87 @@ pub enum Function {
     SslWrite = 1,
     /// `SSL_write_ex(SSL *, const void *, size_t, size_t *)`.
     SslWriteEx = 2,
+    /// `SSL_write_ex2(SSL *, const void *, size_t, uint64_t, size_t *)`, OpenSSL 3.3 and later.
+    SslWriteEx2 = 3,
+    /// `SSL_write_early_data(SSL *, const void *, size_t, size_t *)`.
+    SslWriteEarlyData = 4,
+    /// `gnutls_record_send(session, const void *, size_t)`.
+    GnutlsSend = 5,
+    /// `gnutls_record_send2(session, const void *, size_t, size_t, unsigned)`, 3.6.3 and later.
+    GnutlsSend2 = 6,
+    /// `gnutls_record_send_range(session, const void *, size_t, const gnutls_range_st *)`.
+    GnutlsSendRange = 7,
+    /// `gnutls_record_send_early_data(session, const void *, size_t)`.
+    GnutlsSendEarlyData = 8,
 }
 
 impl Function {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::SslWrite,
+        Self::SslWriteEx,
+        Self::SslWriteEx2,
+        Self::SslWriteEarlyData,
+        Self::GnutlsSend,
+        Self::GnutlsSend2,
+        Self::GnutlsSendRange,
+        Self::GnutlsSendEarlyData,
+    ];
+
     /// The function with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
-            1 => Some(Self::SslWrite),
-            2 => Some(Self::SslWriteEx),
+            1..=8 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
+    }
+
+    /// Its symbol.
+    #[must_use]
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::SslWrite => "SSL_write",
+            Self::SslWriteEx => "SSL_write_ex",
+            Self::SslWriteEx2 => "SSL_write_ex2",
+            Self::SslWriteEarlyData => "SSL_write_early_data",
+            Self::GnutlsSend => "gnutls_record_send",
+            Self::GnutlsSend2 => "gnutls_record_send2",
+            Self::GnutlsSendRange => "gnutls_record_send_range",
+            Self::GnutlsSendEarlyData => "gnutls_record_send_early_data",
+        }
+    }
+
+    /// Whether the function with this number is GnuTLS's.
+    #[must_use]
+    pub const fn is_gnutls(number: u32) -> bool {
+        number >= Self::GnutlsSend as u32
+    }
+
+    /// Whether the function with this number sends one record at most, and leaves the rest of a longer buffer to
+    /// the next call; and keeps what it is given while its session is corked.
+    #[must_use]
+    pub const fn sends_one_record(number: u32) -> bool {
+        number == Self::GnutlsSend as u32 || number == Self::GnutlsSend2 as u32
     }
 }
 
 impl Site {
-    /// No pointer to follow: the random lies in the session object itself.
-    pub const DIRECT: u16 = u16::MAX;
-    /// Nobody knows where the random lies.
-    pub const UNKNOWN: u16 = u16::MAX;
+    /// The place is not known, or there is none.
+    pub const NONE: u16 = u16::MAX;
+    /// Offsets of the server word are below this, in units of 4 bytes.
+    pub const SERVER_MAX: u8 = u8::MAX;
 
     /// The attach cookie.
     #[must_use]
     pub const fn pack(self) -> u64 {
+        let server = match self.server {
+            Some(word) if word < Self::SERVER_MAX => word + 1,
+            _ => 0,
+        };
         (self.attachment as u64) << 48
             | (self.function as u64) << 40
-            | (self.server as u64) << 32
+            | (server as u64) << 32
             | (self.via as u64) << 16
             | self.random as u64
     }
@@ -71,13 +127,16 @@ impl Site {
         (cookie >> 40) as u32 & 0xff
     }
 
-    /// Offset of the server word in a cookie, in bytes; 0 when not known.
+    /// Offset of the server word in a cookie, in bytes, if it is known.
     #[must_use]
-    pub const fn server_of(cookie: u64) -> u32 {
-        ((cookie >> 32) as u32 & 0xff) * 4
+    pub const fn server_of(cookie: u64) -> Option<u32> {
+        match (cookie >> 32) as u32 & 0xff {
+            0 => None,
+            word => Some((word - 1) * 4),
+        }
     }
 
-    /// Offset of the pointer in a cookie.
+    /// Offset of the pointer, or of the word that says whether the session is corked, in a cookie.
     #[must_use]
     pub const fn via_of(cookie: u64) -> u16 {
         (cookie >> 16) as u16
@@ -96,18 +155,27 @@ mod tests {
 
     #[test]
     fn every_part_of_a_cookie_survives_packing() {
-        let site = Site {
-            attachment: 0xfffe,
-            function: Function::SslWriteEx,
-            server: 0x0e,
-            via: 0xa8,
-            random: 0x1234,
-        };
-        let cookie = site.pack();
-        assert_eq!(Site::attachment_of(cookie), 0xfffe);
-        assert_eq!(Function::from_number(Site::function_of(cookie)), Some(Function::SslWriteEx));
-        assert_eq!(Site::server_of(cookie), 0x38);
-        assert_eq!(Site::via_of(cookie), 0xa8);
-        assert_eq!(Site::random_of(cookie), 0x1234);
+        for (server, bytes) in
+            [(None, None), (Some(0), Some(0)), (Some(0x0e), Some(0x38)), (Some(254), Some(1016))]
+        {
+            let function = Function::GnutlsSend2;
+            let site = Site { attachment: 0xfffe, function, server, via: 0xa8, random: 0x1234 };
+            let cookie = site.pack();
+            assert_eq!(Site::attachment_of(cookie), 0xfffe);
+            assert_eq!(Function::from_number(Site::function_of(cookie)), Some(function));
+            assert_eq!(Site::server_of(cookie), bytes);
+            assert_eq!(Site::via_of(cookie), 0xa8);
+            assert_eq!(Site::random_of(cookie), 0x1234);
+        }
+    }
+
+    #[test]
+    fn a_function_is_found_by_its_number() {
+        for function in Function::ALL {
+            assert_eq!(Function::from_number(function as u32), Some(function));
+            assert_eq!(Function::is_gnutls(function as u32), function.symbol().starts_with("gnutls"));
+        }
+        assert_eq!(Function::from_number(0), None);
+        assert_eq!(Function::from_number(9), None);
     }
 }

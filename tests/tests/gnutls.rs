@@ -1,0 +1,161 @@
+//! Plaintext at GnuTLS's writing functions, joined to the records on the wire: every byte, once.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use cprvagt_tests::authority::BOTH_VERSIONS;
+use cprvagt_tests::lab::Service;
+use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::server::{Server, Speaks};
+use cprvagt_tests::writes::{self, By, Connection, Write};
+use cprvagt_tests::{Expected, Lab, Trial, payload};
+
+const NEEDS: [Need<'static>; 3] = [Need::Root, Need::Agent, Need::Program("/usr/bin/python3")];
+const SETTLE: Duration = Duration::from_secs(120);
+const HOST: &str = "maal.analyse.example";
+const VERSIONS: [&str; 2] = ["1.3", "1.2"];
+/// Around a piece of what is corked, around a TLS record, around the sizes of ring records, and far beyond.
+const SIZES: [usize; 10] = [40, 99, 101, 1449, 16_383, 16_384, 16_385, 32_769, 65_537, 1 << 20];
+/// Room for all that a test sends at once: these tests are not about a full ring.
+const LARGE_RING: &str = "[capture]\nring_bytes = \"64 MiB\"\n";
+
+/// Writes of each size by one function, in each version: all of it is inspected, each number is told once.
+fn check(name: &str, by: By, versions: &'static [&'static str]) {
+    if !can_run(name, &NEEDS) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let config = lab.authority().server(HOST, &BOTH_VERSIONS).unwrap();
+    let addresses =
+        [Family::V4, Family::V6].map(|family| SocketAddr::new(lab.spare_address(family).unwrap(), 443));
+    let sinks = addresses
+        .map(|address| Server::tcp(lab.network(), address, Speaks::Sink, Some(config.clone())).unwrap());
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let citizens = payload::citizens(47, SIZES.len() * versions.len());
+    let (mut expected, mut connections) = (Vec::new(), Vec::new());
+    for ((citizens, version), address) in citizens.chunks(SIZES.len()).zip(versions).zip(addresses) {
+        let write = |(size, citizen): (usize, &String)| {
+            Write::sized(size, &format!(" {}\n", payload::named(citizen))).by(by)
+        };
+        let writes = SIZES.into_iter().zip(citizens).map(write).collect();
+        connections.push(Connection::tls(address, HOST, writes).version(version).gnutls());
+        expected
+            .extend(citizens.iter().map(|citizen| Expected::tls(citizen, address, HOST, version).gnutls()));
+    }
+    writes::run(&lab, &connections).unwrap();
+    assert!(sinks.iter().all(|sink| sink.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
+        sinks.iter().map(|sink| count(&sink.received())).sum()
+    };
+    let written: usize = connections.iter().map(Connection::bytes).sum();
+    assert_eq!(sum(|it| it.plain_bytes()), written as u64, "the lab lost something");
+    seen.assert_all_inspected(Some(sum(|it| it.wire_bytes())), written as u64);
+    let corked = seen.counter("tls_write_corked_total");
+    assert_eq!(corked > 0, matches!(by, By::SendCorked), "{:?}", seen.counters);
+}
+
+/// A program hands over all that is left of a buffer, and the library takes a record of it.
+#[test]
+fn sends_of_every_size_are_inspected_to_their_last_byte() {
+    check("sends_of_every_size_are_inspected_to_their_last_byte", By::Send, &VERSIONS);
+}
+
+/// Before TLS 1.3 only block ciphers can hide a length, and GnuTLS refuses the call with others.
+#[test]
+fn sends_with_a_range_are_inspected_to_their_last_byte() {
+    check("sends_with_a_range_are_inspected_to_their_last_byte", By::SendRange, &["1.3"]);
+}
+
+/// The library keeps what it is given, and hands it to its own function when it is uncorked.
+#[test]
+fn what_a_corked_session_keeps_is_inspected_once() {
+    check("what_a_corked_session_keeps_is_inspected_once", By::SendCorked, &VERSIONS);
+}
+
+/// What a server answers is no leak, though the client's random, which the session keeps, has passed here.
+#[test]
+fn what_a_server_answers_is_not_told() {
+    let name = "what_a_server_answers_is_not_told";
+    if !can_run(name, &[&NEEDS[..], &[Need::Program("curl")]].concat()) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let address = lab.spare_address(Family::V4).unwrap();
+    let [certificate, key] = lab.authority().files(lab.scratch(), HOST).unwrap();
+    let [citizen] = payload::citizens(49, 1).try_into().unwrap();
+    let text = lab.scratch().write("answer", format!("{}\n", payload::named(&citizen))).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/gnutls_server.py");
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let mut server = Command::new("/usr/bin/python3");
+    server.arg(script).arg(address.to_string()).arg("443").arg(certificate).arg(key).arg(text);
+    let mut server = lab.network().inside(|| server.spawn()).unwrap();
+    let mut curl = lab.command("curl").unwrap();
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--retry",
+        "30",
+        "--retry-connrefused",
+        "--retry-delay",
+        "1",
+        "--cacert",
+    ]);
+    curl.arg(lab.authority().file()).arg("--resolve").arg(format!("{HOST}:443:{address}"));
+    let output = curl.arg(format!("https://{HOST}/sag")).output().unwrap();
+    let ended = cprvagt_tests::agent::wait_at_most(&mut server, SETTLE).unwrap();
+    if ended.is_none() {
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+    assert!(ended.is_some_and(|status| status.success()), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&payload::named(&citizen)));
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&[]), Vec::<String>::new());
+    assert_eq!(seen.counter("tls_write_server_total"), 1, "{:?}", seen.counters);
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
+
+/// Debian's wget, as people run it.
+#[test]
+fn wget_is_inspected_to_its_last_byte() {
+    let name = "wget_is_inspected_to_its_last_byte";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("wget")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let offers = [(&rustls::version::TLS13, Family::V4, "1.3"), (&rustls::version::TLS12, Family::V6, "1.2")];
+    let recipients = offers.map(|(offered, family, version)| {
+        let host = format!("tls{}.analyse.example", version.replace('.', "-"));
+        (lab.recipient_with(&host, Service::Https, family, &[offered]).unwrap(), version)
+    });
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let citizens = payload::citizens(48, 2 * recipients.len());
+    for ((recipient, _), citizens) in recipients.iter().zip(citizens.chunks(2)) {
+        let url = format!("{}/sag?cpr={}", recipient.origin(), citizens[0]);
+        let mut wget = lab.command("wget").unwrap();
+        wget.arg("--quiet")
+            .arg("--output-document=/dev/null")
+            .arg("--ca-certificate")
+            .arg(lab.authority().file());
+        wget.arg(format!("--post-data=navn=Borger&cpr={}", citizens[1])).arg(url);
+        assert!(wget.status().unwrap().success());
+    }
+    assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let pairs = recipients.iter().flat_map(|recipient| [recipient; 2]).zip(&citizens);
+    let expected: Vec<_> = pairs
+        .map(|((recipient, version), citizen)| {
+            Expected::tls(citizen, recipient.server.address(), &recipient.host, version).gnutls()
+        })
+        .collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
+        recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
+    };
+    seen.assert_all_inspected(Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
+}
