@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::agent::{self, Agent, Ended};
 use crate::collector::{Collector, Enrolled};
 use crate::lab::{Lab, Service};
+use crate::live::is_guest;
 use crate::network::Family;
 use crate::plaintext::{self, Finding};
 use crate::program::{Program, Running};
@@ -122,7 +123,8 @@ pub fn run(settings: &Settings, tell: &mut dyn FnMut(Event<'_>)) -> Result<Outco
     let (url, token, folder) = (collector.agents_url(), collector.token()?, settings.data.join("agent"));
     let enrolled = Enrolled::new(&settings.agent, &folder, url, &token, &agent::allow(&allowed))?;
     let key = Key::read(&enrolled.tenant_key())?;
-    let mut plan = Plan::new(settings.seed, &programs_here());
+    let look_alikes = if is_guest() { plan::LOOK_ALIKES_IN_GUEST } else { plan::LOOK_ALIKES_MIN };
+    let mut plan = Plan::with_look_alikes(look_alikes, settings.seed, &programs_here());
     let agent = Agent::spawn(enrolled.daemon(&settings.agent))?;
     tell(Event::Ready { agent: agent.pid(), plan: &plan, collector: &collector });
     let mut leaks = Vec::new();

@@ -110,10 +110,17 @@ impl Program {
         if live::which(file).is_none() {
             return Some(format!("{file} is not installed"));
         }
+        if self != Self::NodeFetch {
+            return None;
+        }
+        if live::is_guest() {
+            return Some(
+                "it gives up on a connection after ten seconds, which is short in a guest".to_owned(),
+            );
+        }
         let probe = ["-e", "process.exit(typeof fetch === 'function' ? 0 : 1)"];
-        let lacks_fetch = || Command::new(file).args(probe).status().map_or(true, |status| !status.success());
-        (self == Self::NodeFetch && lacks_fetch())
-            .then(|| "this node has no fetch (18 or later has)".to_owned())
+        let has_fetch = Command::new(file).args(probe).status().is_ok_and(|status| status.success());
+        (!has_fetch).then(|| "this node has no fetch (18 or later has)".to_owned())
     }
 
     fn file(self) -> &'static str {

@@ -15,7 +15,7 @@ use cprvagt_tests::{Expected, Job, Lab, Program, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(240);
 const CONNECTIONS: usize = 100;
-/// The same in a guest: Node gives up on a connection that takes ten seconds.
+/// The same in a guest, where a hundred handshakes take a minute.
 const CONNECTIONS_IN_GUEST: usize = 20;
 /// Requests on each connection.
 const REQUESTS: usize = 2;

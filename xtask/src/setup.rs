@@ -29,9 +29,15 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 2] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 8] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
+    ("gnutls-cli", "gnutls-bin", "leaking program"),
+    ("php", "php-cli", "leaking program"),
+    ("ruby", "ruby", "leaking program"),
+    ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl", "with which perl leaks"),
+    ("/usr/lib/python3/dist-packages/requests/__init__.py", "python3-requests", "with which python3 leaks"),
+    ("/usr/lib/python3/dist-packages/aiohttp/__init__.py", "python3-aiohttp", "with which python3 leaks"),
 ];
 
 /// What `vm` needs beside QEMU: the Debian package, and why.

@@ -17,6 +17,8 @@ use crate::program::{Job, Program};
 
 /// Look-alike messages in a whole plan, at least.
 pub const LOOK_ALIKES_MIN: usize = 10_000;
+/// The same in a guest of `cargo xtask vm`, which would be busy with them for minutes.
+pub const LOOK_ALIKES_IN_GUEST: usize = 1_000;
 /// Connections that a program opens at once, where it can.
 pub const CONNECTIONS: usize = 8;
 
@@ -70,17 +72,25 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     programs: Vec<Program>,
     seed: u64,
+    look_alikes: usize,
 }
 
 impl Plan {
     /// The plan that follows from `seed` with the programs this machine has.
     #[must_use]
     pub fn new(seed: u64, programs: &[Program]) -> Self {
+        Self::with_look_alikes(LOOK_ALIKES_MIN, seed, programs)
+    }
+
+    /// The same with this many look-alike messages, at least.
+    #[must_use]
+    pub fn with_look_alikes(look_alikes: usize, seed: u64, programs: &[Program]) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let citizens = Citizens::new(seed).take(CITIZENS).map(|number| digits(&number)).collect();
         let mut planted = plant(programs);
         random.shuffle(&mut planted);
-        let mut plan = Self { citizens, planted, waves: Vec::new(), programs: programs.to_vec(), seed };
+        let programs = programs.to_vec();
+        let mut plan = Self { citizens, planted, waves: Vec::new(), programs, seed, look_alikes };
         plan.waves = (0..WAVES).map(|number| plan.wave(number)).collect();
         plan
     }
@@ -122,7 +132,7 @@ impl Plan {
         let mut draw = Draw::new(random.fork(), now);
         let many: Vec<Program> =
             self.programs.iter().copied().filter(|program| *program != Program::OpensslSClient).collect();
-        let count = LOOK_ALIKES_MIN.div_ceil(WAVES);
+        let count = self.look_alikes.div_ceil(WAVES);
         let senders = (0..count).map(|index| many[index % many.len()]);
         senders
             .map(|program| (program, draw.message(&origin(&TARGETS[random.usize(0..TARGETS.len())]))))

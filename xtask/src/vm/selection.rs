@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Test binaries, and single tests, that no guest runs.
-const LEFT_OUT: [(&str, &str); 7] = [
+const LEFT_OUT: [(&str, &str); 8] = [
     ("browser", "looks at the collector's pages in Chromium; the kernel has no part in it"),
     ("durable", "spool and collector under faults; the kernel has no part in it"),
     ("demo::planted_numbers_arrive_where_they_were_planted", "is the lab alone; the demo itself runs"),
@@ -14,6 +14,7 @@ const LEFT_OUT: [(&str, &str); 7] = [
         "lab::programs_reach_the_recipients_by_name",
         "is the lab alone; the agent's tests run these programs too",
     ),
+    ("clients", "programs with the libraries that other tests use; the kernel has no part in it"),
     ("rehearsal", "decoder and matcher alone; the kernel has no part in it"),
     ("sealed", "what agent and collector store and say; the kernel has no part in it"),
 ];

@@ -1,0 +1,150 @@
+//! Programs that people run on application servers, unmodified, over TLS 1.2 and 1.3: what each sends is told once,
+//! at its destination, and the account of its bytes is whole.
+//!
+//! *Not here*: curl, Node, Python's own `ssl` and `asyncio`, `openssl s_client` and wget, which other tests run.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use cprvagt_tests::lab::Service;
+use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::{Expected, Lab, Trial, payload};
+
+const SETTLE: Duration = Duration::from_secs(120);
+
+/// How a program is asked for a URL; `{ca}` and `{host}` stand for the lab's authority and the recipient.
+struct Client<'a> {
+    /// The program, and what it needs beside itself.
+    files: &'a [&'a str],
+    arguments: &'a [&'a str],
+    /// What it reads from standard input: never its arguments, which everybody can see.
+    input: fn(host: &str, target: &str) -> String,
+    gnutls: bool,
+}
+
+/// A line with the URL.
+fn url(host: &str, target: &str) -> String {
+    format!("https://{host}{target}\n")
+}
+
+fn check(name: &str, client: &Client<'_>) {
+    let needs = client.files.iter().map(|file| Need::Program(file));
+    if !can_run(name, &[Need::Root, Need::Agent].into_iter().chain(needs).collect::<Vec<_>>()) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let offers = [(&rustls::version::TLS13, Family::V4, "1.3"), (&rustls::version::TLS12, Family::V6, "1.2")];
+    let recipients = offers.map(|(offered, family, version)| {
+        let host = format!("tls{}.analyse.example", version.replace('.', "-"));
+        (lab.recipient_with(&host, Service::Https, family, &[offered]).unwrap(), version)
+    });
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(48, recipients.len());
+    for ((recipient, version), citizen) in recipients.iter().zip(&citizens) {
+        let request = (client.input)(&recipient.host, &format!("/sag?cpr={citizen}"));
+        let input = lab.scratch().write(&format!("request-{version}"), request).unwrap();
+        let mut command = lab.command(client.files[0]).unwrap();
+        let authority = lab.authority().file().display().to_string();
+        let filled = |text: &&str| text.replace("{ca}", &authority).replace("{host}", &recipient.host);
+        command.args(client.arguments.iter().map(filled));
+        let output = command.stdin(File::open(input).unwrap()).stdout(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
+        let expected = Expected::tls(citizen, recipient.server.address(), &recipient.host, version);
+        if client.gnutls { expected.gnutls() } else { expected }
+    });
+    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
+    let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
+        recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
+    };
+    seen.assert_all_inspected(Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
+}
+
+#[test]
+fn gnutls_cli() {
+    let client = Client {
+        files: &["gnutls-cli"],
+        arguments: &["--x509cafile={ca}", "{host}"],
+        input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        gnutls: true,
+    };
+    check("gnutls_cli", &client);
+}
+
+#[test]
+fn python_requests() {
+    let script = "import requests, sys; \
+                  requests.get(sys.stdin.read().strip(), verify=sys.argv[1]).raise_for_status()";
+    let client = Client {
+        files: &["/usr/bin/python3", "/usr/lib/python3/dist-packages/requests/__init__.py"],
+        arguments: &["-c", script, "{ca}"],
+        input: url,
+        gnutls: false,
+    };
+    check("python_requests", &client);
+}
+
+#[test]
+fn python_aiohttp() {
+    let script = "
+import aiohttp, asyncio, ssl, sys
+async def main():
+    context = ssl.create_default_context(cafile=sys.argv[1])
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        async with session.get(sys.stdin.read().strip(), ssl=context) as response:
+            await response.read()
+asyncio.run(main())
+";
+    let client = Client {
+        files: &["/usr/bin/python3", "/usr/lib/python3/dist-packages/aiohttp/__init__.py"],
+        arguments: &["-c", script, "{ca}"],
+        input: url,
+        gnutls: false,
+    };
+    check("python_aiohttp", &client);
+}
+
+#[test]
+fn perl() {
+    let script = "chomp(my $url = <STDIN>); \
+                  my $client = HTTP::Tiny->new(verify_SSL => 1, SSL_options => { SSL_ca_file => $ARGV[0] }); \
+                  my $answer = $client->get($url); \
+                  die $answer->{content} unless $answer->{success};";
+    let client = Client {
+        files: &["/usr/bin/perl", "/usr/share/perl5/IO/Socket/SSL.pm"],
+        arguments: &["-MHTTP::Tiny", "-e", script, "{ca}"],
+        input: url,
+        gnutls: false,
+    };
+    check("perl", &client);
+}
+
+#[test]
+fn php() {
+    let script = "$context = stream_context_create(['ssl' => ['cafile' => $argv[1]]]); \
+                  exit(file_get_contents(trim(fgets(STDIN)), false, $context) === false ? 1 : 0);";
+    let client = Client { files: &["php"], arguments: &["-r", script, "{ca}"], input: url, gnutls: false };
+    check("php", &client);
+}
+
+#[test]
+fn ruby() {
+    let script = "url = URI(STDIN.gets.strip); \
+                  client = Net::HTTP.new(url.host, url.port); \
+                  client.use_ssl = true; \
+                  client.ca_file = ARGV[0]; \
+                  client.get(url.request_uri).value";
+    let client = Client {
+        files: &["ruby"],
+        arguments: &["-rnet/http", "-e", script, "{ca}"],
+        input: url,
+        gnutls: false,
+    };
+    check("ruby", &client);
+}
