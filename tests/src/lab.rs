@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use rustls::SupportedProtocolVersion;
+use rustls::version::{TLS12, TLS13};
 
 use crate::authority::{Authority, BOTH_VERSIONS};
 use crate::network::{Family, Network, RECIPIENTS_MAX};
@@ -137,6 +138,16 @@ impl Lab {
         let recipient = Arc::new(Recipient { host: host.to_owned(), service, server });
         self.recipients.push(Arc::clone(&recipient));
         Ok(recipient)
+    }
+
+    /// Two recipients, each with the one version of TLS that it speaks: 1.3 over IPv4, and 1.2 over IPv6.
+    ///
+    /// # Errors
+    /// As [`Self::recipient`].
+    pub fn recipient_of_each_version(&mut self) -> Result<[(Arc<Recipient>, &'static str); 2]> {
+        let new = self.recipient_with("tls1-3.analyse.example", Service::Https, Family::V4, &[&TLS13])?;
+        let old = self.recipient_with("tls1-2.analyse.example", Service::Https, Family::V6, &[&TLS12])?;
+        Ok([(new, "1.3"), (old, "1.2")])
     }
 
     /// A command that runs `program` with the lab's names in its /etc/hosts and nothing else changed:

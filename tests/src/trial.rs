@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::agent::{Agent, Ended};
-use crate::lab::Lab;
+use crate::lab::{Lab, Recipient};
 use crate::network::Network;
 use crate::pseudonym::Key;
+use crate::server::Received;
 
 /// A configuration under which nothing but this lab's traffic is a leak or in the ledger.
 #[must_use]
@@ -186,6 +188,17 @@ impl Seen {
         if let Some(wire) = wire {
             assert_eq!(sum, wire.cast_signed(), "bytes on the wire: {told}");
         }
+    }
+
+    /// The same of all that these recipients got.
+    ///
+    /// # Panics
+    /// As [`Self::assert_all_inspected`].
+    pub fn assert_all_inspected_of(&self, recipients: &[(Arc<Recipient>, &str)]) {
+        let sum = |count: fn(&Received) -> u64| -> u64 {
+            recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
+        };
+        self.assert_all_inspected(Some(sum(Received::wire_bytes)), sum(Received::plain_bytes));
     }
 
     /// The leaks of one number.

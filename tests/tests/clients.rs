@@ -8,9 +8,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
-use cprvagt_tests::lab::Service;
 use cprvagt_tests::live::{Need, can_run};
-use cprvagt_tests::network::Family;
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
@@ -36,11 +34,7 @@ fn check(name: &str, client: &Client<'_>) {
         return;
     }
     let mut lab = Lab::new().unwrap();
-    let offers = [(&rustls::version::TLS13, Family::V4, "1.3"), (&rustls::version::TLS12, Family::V6, "1.2")];
-    let recipients = offers.map(|(offered, family, version)| {
-        let host = format!("tls{}.analyse.example", version.replace('.', "-"));
-        (lab.recipient_with(&host, Service::Https, family, &[offered]).unwrap(), version)
-    });
+    let recipients = lab.recipient_of_each_version().unwrap();
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let citizens = payload::citizens(48, recipients.len());
     for ((recipient, version), citizen) in recipients.iter().zip(&citizens) {
@@ -60,10 +54,7 @@ fn check(name: &str, client: &Client<'_>) {
         if client.gnutls { expected.gnutls() } else { expected }
     });
     assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
-    let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
-        recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
-    };
-    seen.assert_all_inspected(Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
+    seen.assert_all_inspected_of(&recipients);
 }
 
 #[test]

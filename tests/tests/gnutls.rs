@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use cprvagt_tests::authority::BOTH_VERSIONS;
-use cprvagt_tests::lab::Service;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
@@ -128,21 +127,16 @@ fn wget_is_inspected_to_its_last_byte() {
         return;
     }
     let mut lab = Lab::new().unwrap();
-    let offers = [(&rustls::version::TLS13, Family::V4, "1.3"), (&rustls::version::TLS12, Family::V6, "1.2")];
-    let recipients = offers.map(|(offered, family, version)| {
-        let host = format!("tls{}.analyse.example", version.replace('.', "-"));
-        (lab.recipient_with(&host, Service::Https, family, &[offered]).unwrap(), version)
-    });
+    let recipients = lab.recipient_of_each_version().unwrap();
     let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
     let citizens = payload::citizens(48, 2 * recipients.len());
-    for ((recipient, _), citizens) in recipients.iter().zip(citizens.chunks(2)) {
-        let url = format!("{}/sag?cpr={}", recipient.origin(), citizens[0]);
+    for ((recipient, version), citizens) in recipients.iter().zip(citizens.chunks(2)) {
+        let write = |name, text: String| lab.scratch().write(&format!("{name}-{version}"), text).unwrap();
+        let url = write("url", format!("{}/sag?cpr={}\n", recipient.origin(), citizens[0]));
+        let form = write("form", format!("navn=Borger&cpr={}", citizens[1]));
         let mut wget = lab.command("wget").unwrap();
-        wget.arg("--quiet")
-            .arg("--output-document=/dev/null")
-            .arg("--ca-certificate")
-            .arg(lab.authority().file());
-        wget.arg(format!("--post-data=navn=Borger&cpr={}", citizens[1])).arg(url);
+        wget.args(["--quiet", "--output-document=/dev/null", "--ca-certificate"]).arg(lab.authority().file());
+        wget.arg("--input-file").arg(url).arg("--post-file").arg(form);
         assert!(wget.status().unwrap().success());
     }
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
@@ -154,8 +148,5 @@ fn wget_is_inspected_to_its_last_byte() {
         })
         .collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
-    let sum = |count: fn(&cprvagt_tests::server::Received) -> u64| -> u64 {
-        recipients.iter().map(|(recipient, _)| count(&recipient.server.received())).sum()
-    };
-    seen.assert_all_inspected(Some(sum(|it| it.wire_bytes())), sum(|it| it.plain_bytes()));
+    seen.assert_all_inspected_of(&recipients);
 }
