@@ -37,6 +37,9 @@ pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(RE
 /// Which flow's ClientHello had a random.
 #[map]
 pub static RANDOMS: LruHashMap<[u64; 4], Bound> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// The client random of a session whose library does not keep it, by process and session.
+#[map]
+pub static SESSIONS: LruHashMap<[u64; 2], [u64; 4]> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
 #[map]
 pub static ALLOW: LpmTrie<[u8; 16], AllowRules> = LpmTrie::with_max_entries(ALLOW_MAX, BPF_F_NO_PREALLOC);
 #[map]

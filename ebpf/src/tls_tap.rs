@@ -28,7 +28,7 @@ use cprvagt_abi::{
 use crate::{
     counters::{self, Skip},
     flows,
-    maps::{Bound, LAST_CALLS, LastCall, RANDOMS, is_own},
+    maps::{Bound, LAST_CALLS, LastCall, RANDOMS, SESSIONS, is_own},
     processes::current_comm,
     ring::{self, Put},
     tls_sites, verifier,
@@ -41,6 +41,14 @@ const CORKED: u32 = 1;
 const CORKED_TO_KEY_UPDATE: u32 = 2;
 /// GnuTLS's number for a server's end of a session (`GNUTLS_SERVER`).
 const GNUTLS_SERVER: u32 = 1;
+
+/// Content types of TLS records (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+/// Kinds of handshake messages, and where a hello has its random (RFC 8446, 4 and 4.1.2).
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const HELLO_RANDOM: u64 = 6;
 
 /// Functions that write: session, buffer, length.
 ///
@@ -110,15 +118,16 @@ struct Call {
     buffer: u64,
     length: u64,
     cookie: u64,
+    tgid: u32,
 }
 
 #[inline(always)]
 fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Skip> {
-    let call = read_call(ctx, cookie)?;
     let task = bpf_get_current_pid_tgid();
     if is_own((task >> 32) as u32) {
         return Err(Counter::TlsWriteOwn);
     }
+    let call = read_call(ctx, cookie, (task >> 32) as u32)?;
     refuse_second_probe(ctx, task, &call)?;
     refuse_server(&call)?;
     let random = random_of(&call);
@@ -138,18 +147,20 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
 }
 
 #[inline(always)]
-fn read_call(ctx: &ProbeContext, cookie: u64) -> Result<Call, Skip> {
-    let session = ctx.arg::<u64>(0).ok_or(Counter::TlsWriteEmpty)?;
-    let buffer = ctx.arg::<u64>(1).ok_or(Counter::TlsWriteEmpty)?;
-    let raw = ctx.arg::<u64>(2).ok_or(Counter::TlsWriteEmpty)?;
-    // SSL_write takes an int: the upper half of the register is not defined.
-    let int = Site::function_of(cookie) == Function::SslWrite as u32;
-    let length = if int { i64::from(raw as i32) } else { raw as i64 };
+fn read_call(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
+    let function = Site::function_of(cookie);
+    let registers = Registers::read(ctx);
+    let (session, buffer, raw) = if Function::is_go(function) {
+        read_go_call(&registers, tgid)?
+    } else {
+        (registers.rdi, registers.rsi, registers.rdx)
+    };
+    let length = if Function::takes_int(function) { i64::from(raw as i32) } else { raw as i64 };
     if length <= 0 {
         return Err(Counter::TlsWriteEmpty);
     }
-    let mut call = Call { session, buffer, length: length as u64, cookie };
-    if Function::sends_one_record(Site::function_of(cookie)) {
+    let mut call = Call { session, buffer, length: length as u64, cookie, tgid };
+    if Function::sends_one_record(function) {
         // A program hands over all that is left of a large buffer at each call.
         if call.length > RECORD_MAX {
             call.length = RECORD_MAX;
@@ -157,6 +168,67 @@ fn read_call(ctx: &ProbeContext, cookie: u64) -> Result<Call, Skip> {
         refuse_corked(&call)?;
     }
     Ok(call)
+}
+
+/// The registers that arguments are in.
+struct Registers {
+    rax: u64,
+    rbx: u64,
+    rcx: u64,
+    rdx: u64,
+    rsi: u64,
+    rdi: u64,
+}
+
+impl Registers {
+    /// Each from its own place: the compiler would choose the place first and load then, and every kernel's verifier
+    /// refuses a moved context.
+    #[inline(always)]
+    fn read(ctx: &ProbeContext) -> Self {
+        // SAFETY: the kernel hands a uprobe program readable registers.
+        unsafe {
+            Self {
+                rax: (&raw const (*ctx.regs).rax).read_volatile(),
+                rbx: (&raw const (*ctx.regs).rbx).read_volatile(),
+                rcx: (&raw const (*ctx.regs).rcx).read_volatile(),
+                rdx: (&raw const (*ctx.regs).rdx).read_volatile(),
+                rsi: (&raw const (*ctx.regs).rsi).read_volatile(),
+                rdi: (&raw const (*ctx.regs).rdi).read_volatile(),
+            }
+        }
+    }
+}
+
+/// Session, buffer and length of a call that Go's compiler made: its own registers (ABIInternal).
+#[inline(always)]
+fn read_go_call(registers: &Registers, tgid: u32) -> Result<(u64, u64, u64), Skip> {
+    let (session, kind, buffer, length) = (registers.rax, registers.rbx as u8, registers.rcx, registers.rdi);
+    if kind == APPLICATION_DATA {
+        return Ok((session, buffer, length));
+    }
+    if kind == HANDSHAKE {
+        note_hello([u64::from(tgid), session], buffer);
+    }
+    Err(Counter::TlsWriteProtocol)
+}
+
+/// A hello names the session: a client's by its random; a server's says that what was known of this address was
+/// another session.
+#[inline(always)]
+fn note_hello(session: [u64; 2], message: u64) {
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user(message as *const u8) } {
+        Ok(CLIENT_HELLO) => {
+            // SAFETY: as above.
+            if let Ok(random) = unsafe { bpf_probe_read_user((message + HELLO_RANDOM) as *const [u64; 4]) } {
+                let _ = SESSIONS.insert(session, random, 0);
+            }
+        }
+        Ok(SERVER_HELLO) => {
+            let _ = SESSIONS.remove(session);
+        }
+        _ => {}
+    }
 }
 
 /// A corked session keeps what it is given, and hands it to the same function when it is uncorked.
@@ -209,18 +281,27 @@ fn refuse_server(call: &Call) -> Result<(), Skip> {
     };
     // SAFETY: the helper checks the address.
     let word = unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) };
-    let gnutls = Function::is_gnutls(Site::function_of(call.cookie));
-    match word {
-        Ok(GNUTLS_SERVER) if gnutls => Err(Counter::TlsWriteServer),
-        Ok(server) if !gnutls && server != 0 => Err(Counter::TlsWriteServer),
-        _ => Ok(()),
-    }
+    let Ok(word) = word else { return Ok(()) };
+    let function = Site::function_of(call.cookie);
+    let is_server = if Function::is_gnutls(function) {
+        word == GNUTLS_SERVER
+    } else if Function::is_go(function) {
+        // Go says whether it is the client's, in one byte.
+        word as u8 == 0
+    } else {
+        word != 0
+    };
+    if is_server { Err(Counter::TlsWriteServer) } else { Ok(()) }
 }
 
 /// The session's client random; zeros when it cannot be read.
 #[inline(always)]
 fn random_of(call: &Call) -> [u64; 4] {
     const NONE: [u64; 4] = [0; 4];
+    if Function::is_go(Site::function_of(call.cookie)) {
+        // SAFETY: the value is copied out at once.
+        return unsafe { SESSIONS.get([u64::from(call.tgid), call.session]) }.copied().unwrap_or(NONE);
+    }
     let (via, offset) = (Site::via_of(call.cookie), Site::random_of(call.cookie));
     if offset == Site::NONE {
         return NONE;

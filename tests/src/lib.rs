@@ -14,6 +14,7 @@ pub mod browser;
 pub mod collector;
 pub mod database;
 pub mod demo;
+pub mod go;
 pub mod http;
 pub mod injection;
 pub mod lab;

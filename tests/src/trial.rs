@@ -126,7 +126,13 @@ impl<'a> Expected<'a> {
     /// The same, seen at GnuTLS.
     #[must_use]
     pub fn gnutls(self) -> Self {
-        Self { tap: "gnutls.gnutls_record_send", ..self }
+        self.at("gnutls.gnutls_record_send")
+    }
+
+    /// The same, seen at a tap whose name begins so.
+    #[must_use]
+    pub fn at(self, tap: &'a str) -> Self {
+        Self { tap, ..self }
     }
 
     fn differs(&self, leak: &Value) -> Vec<String> {

@@ -6,6 +6,7 @@ mod build;
 mod ci;
 mod demo;
 mod fuzz;
+mod go;
 mod later;
 mod refusal;
 mod setup;

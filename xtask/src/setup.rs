@@ -29,10 +29,13 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 8] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 11] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
+    ("/usr/bin/go", "golang-go", "makes leaking programs"),
+    ("pip3", "python3-pip", "fetches the newest Go, which makes leaking programs"),
+    ("tstclnt", "libnss3-tools", "leaking program"),
     ("php", "php-cli", "leaking program"),
     ("ruby", "ruby", "leaking program"),
     ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl", "with which perl leaks"),

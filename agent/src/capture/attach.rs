@@ -8,18 +8,52 @@ use super::{
     error::CaptureError,
     load::Programs,
     probes::{Place, Probe, Probes},
-    site::{cork_word, entity_word, probe_site, random_place, server_word},
+    site::{
+        ProbeSite, copied_random, cork_word, entity_word, go_probe_site, probe_site, random_place,
+        server_word, socket_end_word,
+    },
     symbols::{FunctionCode, Symbols},
 };
 
-/// Accessors that tell where a session keeps things.
-const CLIENT_RANDOM: &str = "SSL_get_client_random";
-const IS_SERVER: &str = "SSL_is_server";
-const GNUTLS_RANDOM: &str = "gnutls_session_get_random";
-const GNUTLS_ENTITY: &str = "gnutls_auth_get_type";
-const GNUTLS_CORK: &str = "gnutls_record_cork";
-const OPENSSL_ACCESSORS: [&str; 2] = [CLIENT_RANDOM, IS_SERVER];
-const GNUTLS_ACCESSORS: [&str; 3] = [GNUTLS_RANDOM, GNUTLS_ENTITY, GNUTLS_CORK];
+/// Accessors that tell where a session keeps things: its random, which end it is, whether it is corked.
+const OPENSSL_ACCESSORS: [&str; 2] = ["SSL_get_client_random", "SSL_is_server"];
+const GNUTLS_ACCESSORS: [&str; 3] =
+    ["gnutls_session_get_random", "gnutls_auth_get_type", "gnutls_record_cork"];
+const NSS_ACCESSORS: [&str; 2] = ["SSL_ExportKeyingMaterial", "SSL_GetNegotiatedHostInfo"];
+/// Offset of `isClient` in Go's `tls.Conn`, in units of 4 bytes: behind the two words of `conn net.Conn`, in every
+/// version from 1.17 to 1.27.
+const GO_IS_CLIENT: u8 = 16 / 4;
+
+/// Whose function it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Library {
+    OpenSsl,
+    GnuTls,
+    Nss,
+    Go,
+}
+
+impl Library {
+    const ALL: [Self; 4] = [Self::OpenSsl, Self::GnuTls, Self::Nss, Self::Go];
+
+    fn of(function: Function) -> Self {
+        match function {
+            Function::NssSecureSend => Self::Nss,
+            it if Function::is_go(it as u32) => Self::Go,
+            it if Function::is_gnutls(it as u32) => Self::GnuTls,
+            _ => Self::OpenSsl,
+        }
+    }
+
+    fn accessors(self) -> &'static [&'static str] {
+        match self {
+            Self::OpenSsl => &OPENSSL_ACCESSORS,
+            Self::GnuTls => &GNUTLS_ACCESSORS,
+            Self::Nss => &NSS_ACCESSORS,
+            Self::Go => &[],
+        }
+    }
+}
 
 /// A file whose TLS functions are probed.
 #[derive(Debug)]
@@ -44,7 +78,8 @@ pub(super) struct Readable<'a> {
 /// The symbols of a file that has functions to probe.
 pub(super) fn read_symbols(file: &File) -> Option<Symbols> {
     let functions = Function::ALL.into_iter().map(Function::symbol);
-    let names: Vec<_> = functions.chain(OPENSSL_ACCESSORS).chain(GNUTLS_ACCESSORS).collect();
+    let accessors = Library::ALL.into_iter().flat_map(Library::accessors);
+    let names: Vec<_> = functions.chain(accessors.copied()).collect();
     let symbols = Symbols::read(file, &names)?;
     Function::ALL.iter().any(|function| symbols.get(function.symbol()).is_some()).then_some(symbols)
 }
@@ -61,7 +96,7 @@ fn probed(symbols: &Symbols) -> impl Iterator<Item = (Function, &FunctionCode)> 
     })
 }
 
-/// Where a session of this function's library keeps things.
+/// Where a session of a library keeps things.
 #[derive(Clone, Copy)]
 struct Session {
     random: Option<u16>,
@@ -70,22 +105,44 @@ struct Session {
 }
 
 impl Session {
-    fn of(function: Function, symbols: &Symbols) -> Self {
-        if Function::is_gnutls(function as u32) {
-            let random = symbols.get(GNUTLS_RANDOM).and_then(random_place);
-            return Self {
-                random: random.filter(|place| place.via == Site::NONE).map(|place| place.offset),
-                via: symbols.get(GNUTLS_CORK).and_then(cork_word),
-                server: symbols.get(GNUTLS_ENTITY).and_then(entity_word),
-            };
-        }
-        let random = symbols.get(CLIENT_RANDOM).and_then(random_place);
-        Self {
-            random: random.map(|place| place.offset),
-            via: random.map(|place| place.via),
-            server: symbols.get(IS_SERVER).and_then(server_word),
+    fn of(library: Library, symbols: &Symbols) -> Self {
+        let get = |accessor: &str| symbols.get(accessor);
+        match library {
+            Library::OpenSsl => {
+                let [client_random, is_server] = OPENSSL_ACCESSORS.map(get);
+                let random = client_random.and_then(random_place);
+                Self {
+                    random: random.map(|place| place.offset),
+                    via: random.map(|place| place.via),
+                    server: is_server.and_then(server_word),
+                }
+            }
+            Library::GnuTls => {
+                let [random, entity, cork] = GNUTLS_ACCESSORS.map(get);
+                let random = random.and_then(random_place).filter(|place| place.via == Site::NONE);
+                Self {
+                    random: random.map(|place| place.offset),
+                    via: cork.and_then(cork_word),
+                    server: entity.and_then(entity_word),
+                }
+            }
+            Library::Nss => {
+                let [export, host_info] = NSS_ACCESSORS.map(get);
+                Self {
+                    random: export.and_then(copied_random),
+                    via: None,
+                    server: host_info.and_then(socket_end_word),
+                }
+            }
+            // The kernel program takes the random from the hello as it is written.
+            Library::Go => Self { random: None, via: None, server: Some(GO_IS_CLIENT) },
         }
     }
+}
+
+/// Where a function is probed; `None` when its arguments are not where the kernel program looks for them.
+fn site_of(function: Function, code: &FunctionCode) -> Option<ProbeSite> {
+    if Library::of(function) == Library::Go { go_probe_site(code) } else { Some(probe_site(code)) }
 }
 
 impl TlsTap {
@@ -99,8 +156,15 @@ impl TlsTap {
         let &Readable { file, path, symbols } = readable;
         let mut tap = Self { path: path.to_owned(), attachment, probes: Vec::new() };
         for (function, code) in probed(symbols) {
-            let site = probe_site(code);
-            let session = Session::of(function, symbols);
+            let Some(site) = site_of(function, code) else {
+                tracing::warn!(
+                    path,
+                    name = function.symbol(),
+                    "not observed: it was made by a Go before 1.17"
+                );
+                continue;
+            };
+            let session = Session::of(Library::of(function), symbols);
             let cookie = cookie(attachment, function, session);
             let place = Place { file, path, offset: code.file_offset + site.offset };
             match probes.attach(programs, &place, cookie) {
@@ -132,14 +196,12 @@ impl TlsTap {
 fn tell(path: &str, symbols: &Symbols) {
     let build_id = symbols.build_id.as_deref().unwrap_or("none");
     let functions: Vec<_> = probed(symbols).map(|(function, _)| function).collect();
-    let of_gnutls = |function: &Function| Function::is_gnutls(*function as u32);
-    let wanted = [
-        (functions.iter().any(|it| !of_gnutls(it)), &OPENSSL_ACCESSORS[..]),
-        (functions.iter().any(of_gnutls), &GNUTLS_ACCESSORS),
-    ];
-    let wanted = wanted.into_iter().filter(|(is_there, _)| *is_there).flat_map(|(_, names)| names);
+    let is_there = |library: &Library| functions.iter().any(|it| Library::of(*it) == *library);
+    let libraries: Vec<_> = Library::ALL.into_iter().filter(is_there).collect();
+    let wanted = libraries.iter().flat_map(|library| library.accessors());
     let missing: Vec<_> = wanted.filter(|name| symbols.get(name).is_none()).collect();
-    let random_known = functions.iter().all(|it| Session::of(*it, symbols).random.is_some());
+    let knows_random = |it: &Library| *it == Library::Go || Session::of(*it, symbols).random.is_some();
+    let random_known = libraries.iter().all(knows_random);
     let functions: Vec<_> = functions.into_iter().map(Function::symbol).collect();
     tracing::info!(path, build_id, ?functions, ?missing, random_known, "TLS writes are observed");
 }
@@ -167,15 +229,15 @@ mod tests {
             let functions: Vec<_> = probed(&symbols).map(|(function, _)| function).collect();
             assert_eq!(functions, expected, "{path}");
             for function in functions {
-                let session = Session::of(function, &symbols);
-                assert!(
-                    session.random.is_some() && session.via.is_some() && session.server.is_some(),
-                    "{path}"
-                );
+                let library = Library::of(function);
+                let session = Session::of(library, &symbols);
+                assert!(session.random.is_some() && session.server.is_some(), "{path}");
+                assert_eq!(session.via.is_some(), library != Library::Nss, "{path}");
             }
         };
         check("libssl.so.3", &[Function::SslWrite, Function::SslWriteEx]);
         let gnutls = [Function::GnutlsSend2, Function::GnutlsSendRange, Function::GnutlsSendEarlyData];
         check("libgnutls.so.30", &gnutls);
+        check("libssl3.so", &[Function::NssSecureSend]);
     }
 }

@@ -234,7 +234,7 @@ pub(super) fn process_ids() -> Vec<u32> {
 }
 
 /// What files of TLS libraries are called.
-const LIBRARY_NAMES: [&str; 2] = ["libssl.so", "libgnutls.so"];
+const LIBRARY_NAMES: [&str; 3] = ["libssl.so", "libgnutls.so", "libssl3.so"];
 
 /// Files of TLS libraries in the loader's folders and one level below.
 fn installed_libraries() -> Vec<PathBuf> {

@@ -14,6 +14,8 @@ mod error;
 mod libraries;
 mod load;
 mod mappings;
+mod methods;
+mod pclntab;
 mod probes;
 mod reader;
 mod ring;

@@ -19,6 +19,10 @@ use super::symbols::FunctionCode;
 
 /// Registers that hold the arguments we read: session, buffer, length.
 const ARGUMENTS: [Register; 3] = [Register::RDI, Register::RSI, Register::RDX];
+/// The same in code of Go's compiler: session, kind of record, buffer, length (ABIInternal).
+const GO_ARGUMENTS: [Register; 4] = [Register::RAX, Register::RBX, Register::RCX, Register::RDI];
+/// Instructions before the jump that leaves a Go function for more stack.
+const GO_CHECK_STEPS_MAX: usize = 4;
 /// Instructions of an accessor that are followed.
 const ACCESSOR_STEPS_MAX: usize = 96;
 
@@ -33,16 +37,44 @@ pub(super) struct ProbeSite {
 
 /// The cheapest safe site of a function.
 pub(super) fn probe_site(function: &FunctionCode) -> ProbeSite {
-    let entry = ProbeSite { offset: 0, cheap: false };
-    let Some(address) = first_emulated(function) else {
-        return entry;
-    };
-    // A file may say that its code wraps around the end of the address space.
-    let offset = address.wrapping_sub(function.address);
-    if offset > 0 && is_jumped_back_to(function, address) {
-        return entry;
+    site_from(function, function.address, &ARGUMENTS)
+}
+
+/// The same of a function that Go's compiler made: behind the check whether there is enough stack, since a function
+/// that gets more begins anew. `None` when it takes its arguments on the stack, as before Go 1.17.
+pub(super) fn go_probe_site(function: &FunctionCode) -> Option<ProbeSite> {
+    let mut decoder = decode(function);
+    let mut checks = false;
+    for _ in 0..GO_CHECK_STEPS_MAX {
+        if !decoder.can_decode() {
+            return None;
+        }
+        let instruction = decoder.decode();
+        if checks && instruction.is_jcc_short_or_near() {
+            return Some(site_from(function, instruction.next_ip(), &GO_ARGUMENTS));
+        }
+        checks |= compares_with_go_stack(&instruction);
     }
-    ProbeSite { offset, cheap: true }
+    None
+}
+
+/// Whether the instruction compares with the end of the stack, which the goroutine in r14 keeps.
+fn compares_with_go_stack(instruction: &Instruction) -> bool {
+    instruction.mnemonic() == Mnemonic::Cmp && instruction.memory_base() == Register::R14
+}
+
+/// The cheapest safe site from an instruction on that every call reaches.
+fn site_from(function: &FunctionCode, from: u64, arguments: &[Register]) -> ProbeSite {
+    // A file may say that its code wraps around the end of the address space.
+    let offset = |address: u64| address.wrapping_sub(function.address);
+    let dear = ProbeSite { offset: offset(from), cheap: false };
+    let Some(address) = first_emulated(function, from, arguments) else {
+        return dear;
+    };
+    if address != from && is_jumped_back_to(function, from, address) {
+        return dear;
+    }
+    ProbeSite { offset: offset(address), cheap: true }
 }
 
 fn decode(function: &FunctionCode) -> Decoder<'_> {
@@ -50,8 +82,11 @@ fn decode(function: &FunctionCode) -> Decoder<'_> {
 }
 
 /// Address of the first emulated instruction on the straight line, while the arguments are intact.
-fn first_emulated(function: &FunctionCode) -> Option<u64> {
+fn first_emulated(function: &FunctionCode, from: u64, arguments: &[Register]) -> Option<u64> {
     let mut decoder = decode(function);
+    let at = usize::try_from(from.wrapping_sub(function.address)).ok()?;
+    decoder.set_position(at).ok()?;
+    decoder.set_ip(from);
     let mut info = InstructionInfoFactory::new();
     while decoder.can_decode() {
         let instruction = decoder.decode();
@@ -60,7 +95,7 @@ fn first_emulated(function: &FunctionCode) -> Option<u64> {
             return Some(instruction.ip());
         }
         let goes_on = matches!(instruction.flow_control(), FlowControl::Next);
-        if !goes_on || overwrites_argument(&mut info, &instruction) {
+        if !goes_on || overwrites_argument(&mut info, &instruction, arguments) {
             return None;
         }
     }
@@ -93,7 +128,11 @@ fn is_register_push(instruction: &Instruction) -> bool {
 
 /// Whether an argument register no longer holds its argument after this instruction. A length that is
 /// sign-extended in place (`movslq %edx,%rdx`) still does.
-fn overwrites_argument(info: &mut InstructionInfoFactory, instruction: &Instruction) -> bool {
+fn overwrites_argument(
+    info: &mut InstructionInfoFactory,
+    instruction: &Instruction,
+    arguments: &[Register],
+) -> bool {
     let extends_length = instruction.mnemonic() == Mnemonic::Movsxd
         && instruction.op0_register() == Register::RDX
         && instruction.op1_register() == Register::EDX;
@@ -105,13 +144,13 @@ fn overwrites_argument(info: &mut InstructionInfoFactory, instruction: &Instruct
             used.access(),
             OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
         );
-        written && ARGUMENTS.contains(&used.register().full_register())
+        written && arguments.contains(&used.register().full_register())
     })
 }
 
-/// Whether any branch behind the site leads to it or before it, but not to the function's start, where
-/// a tail call of itself would be a call of its own.
-fn is_jumped_back_to(function: &FunctionCode, site: u64) -> bool {
+/// Whether any branch behind the site leads to it or before it, but not to where the walk began or before that: a
+/// tail call of itself would be a call of its own.
+fn is_jumped_back_to(function: &FunctionCode, from: u64, site: u64) -> bool {
     let mut decoder = decode(function);
     while decoder.can_decode() {
         let instruction = decoder.decode();
@@ -120,7 +159,7 @@ fn is_jumped_back_to(function: &FunctionCode, site: u64) -> bool {
             FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch
         );
         let target = instruction.near_branch_target();
-        if branches && target > function.address && target <= site && instruction.ip() >= site {
+        if branches && target > from && target <= site && instruction.ip() >= site {
             return true;
         }
     }
@@ -167,6 +206,44 @@ pub(super) fn server_word(accessor: &FunctionCode) -> Option<u8> {
     word(offset)
 }
 
+/// Reads NSS's `SSL_ExportKeyingMaterial(fd, ...)`, which hashes the client's random and then the server's: the offset
+/// of the first of the two neighbours that are copied.
+///
+/// The socket is in no argument: a function finds it. So the copies are known by their form, four loads of 16 bytes.
+pub(super) fn copied_random(function: &FunctionCode) -> Option<u16> {
+    let loads = |instruction: Instruction| {
+        let loads = instruction.op_count() == 2
+            && instruction.op0_register().is_xmm()
+            && instruction.op1_kind() == OpKind::Memory
+            && instruction.memory_index() == Register::None
+            && !matches!(instruction.memory_base(), Register::RSP | Register::RBP | Register::RIP);
+        loads.then(|| (instruction.memory_base(), instruction.memory_displacement64()))
+    };
+    let loads: Vec<_> = decode(function).into_iter().filter_map(loads).collect();
+    let client = |window: &[(Register, u64)]| {
+        let [client, upper, server, server_upper] = window else { return None };
+        let is_pair =
+            |low: &(Register, u64), high: &(Register, u64)| (low.0, low.1.wrapping_add(16)) == *high;
+        let is_them = is_pair(client, upper) && is_pair(server, server_upper) && client.0 == server.0;
+        is_them.then_some(client.1)
+    };
+    let offset = loads.windows(4).find_map(client)?;
+    u16::try_from(offset).ok().filter(|offset| *offset != Site::NONE)
+}
+
+/// Reads NSS's `SSL_GetNegotiatedHostInfo(fd)`, which asks first which end the socket is: the offset of the word that
+/// says it, in units of 4 bytes.
+pub(super) fn socket_end_word(function: &FunctionCode) -> Option<u8> {
+    let mut instructions = decode(function).into_iter();
+    instructions.find(|it| it.flow_control() == FlowControl::Call)?;
+    let asks = |it: &Instruction| {
+        let reads = it.op_kinds().any(|kind| kind == OpKind::Memory) && it.memory_size().size() == 4;
+        let of_socket = !matches!(it.memory_base(), Register::RSP | Register::RBP | Register::None);
+        reads && of_socket && matches!(it.mnemonic(), Mnemonic::Mov | Mnemonic::Cmp | Mnemonic::Test)
+    };
+    word(instructions.take(ACCESSOR_STEPS_MAX).find(asks)?.memory_displacement64())
+}
+
 /// Reads `gnutls_auth_get_type(session)`, which asks first which end the session is: the offset of the word that
 /// says it, in units of 4 bytes.
 pub(super) fn entity_word(accessor: &FunctionCode) -> Option<u8> {
@@ -202,7 +279,7 @@ fn first_in_session(function: &FunctionCode, wanted: impl Fn(&Instruction) -> bo
             return Some(instruction.memory_displacement64());
         }
         let goes_on = matches!(instruction.flow_control(), FlowControl::Next);
-        if !goes_on || overwrites_argument(&mut info, &instruction) {
+        if !goes_on || overwrites_argument(&mut info, &instruction, &ARGUMENTS) {
             return None;
         }
     }
@@ -366,6 +443,37 @@ mod tests {
     }
 
     #[test]
+    fn a_go_function_is_probed_behind_its_check_of_the_stack() {
+        let check = |code: &[u8], expected: Option<(u64, bool)>| {
+            let site = go_probe_site(&function(code)).map(|site| (site.offset, site.cheap));
+            assert_eq!(site, expected, "{code:x?}");
+        };
+        // cmp 0x10(%r14),%rsp; jbe +16
+        let small = [0x49, 0x3b, 0x66, 0x10, 0x76, 0x10];
+        // lea -0x50(%rsp),%r12; cmp 0x10(%r14),%r12; jbe +0x100
+        let large =
+            [0x4c, 0x8d, 0x64, 0x24, 0xb0, 0x4d, 0x3b, 0x66, 0x10, 0x0f, 0x86, 0x00, 0x01, 0x00, 0x00];
+        let [push, spill] = [&[0x55, 0x48, 0x89, 0xe5][..], &[0x48, 0x89, 0x44, 0x24, 0x08]];
+        check(&[&small[..], push].concat(), Some((6, true)));
+        check(&[&large[..], push].concat(), Some((15, true)));
+        // An argument is put aside, which leaves it where it is; sub $0x18,%rsp.
+        check(&[&small[..], spill, push].concat(), Some((11, true)));
+        check(&[&small[..], &[0x48, 0x83, 0xec, 0x18], spill, push].concat(), Some((15, true)));
+        // lea 0(%rip),%rax: the session is gone. The kind of record: xor %ebx,%ebx.
+        check(&[&small[..], &[0x48, 0x8d, 0x05, 0, 0, 0, 0], push].concat(), Some((6, false)));
+        check(&[&small[..], &[0x31, 0xdb], push].concat(), Some((6, false)));
+        // Back to the beginning, for more stack; back to the site, in a loop.
+        check(&[&small[..], spill, push, &[0xeb, 0xef]].concat(), Some((11, true)));
+        check(&[&small[..], spill, push, &[0xeb, 0xfa]].concat(), Some((6, false)));
+        // Go 1.16: mov %fs:-8,%rcx; cmp 0x10(%rcx),%rsp; jbe +16.
+        let old = [0x64, 0x48, 0x8b, 0x0c, 0x25, 0xf8, 0xff, 0xff, 0xff, 0x48, 0x3b, 0x61, 0x10, 0x76, 0x10];
+        check(&[&old[..], push].concat(), None);
+        check(&small[..5], None);
+        check(push, None);
+        check(&[], None);
+    }
+
+    #[test]
     fn code_that_is_cut_or_senseless_falls_back_to_the_entry() {
         check_site(&[], 0, false);
         check_site(&[0x0f], 0, false);
@@ -408,6 +516,36 @@ mod tests {
         let code = [0x83, 0x3f, 0x01, 0x74, 0x05, 0xe9, 0, 0, 0, 0];
         assert_eq!(entity_word(&function(&code)), Some(0));
         assert_eq!(entity_word(&function(&[0xc3])), None);
+    }
+
+    /// movdqu OFFSET(%r12),%xmm0, once for each offset.
+    fn loads(offsets: &[u32]) -> Vec<u8> {
+        let load = |offset: &u32| [&[0xf3, 0x41, 0x0f, 0x6f, 0x84, 0x24][..], &offset.to_le_bytes()].concat();
+        offsets.iter().flat_map(load).collect()
+    }
+
+    #[test]
+    fn a_random_that_is_copied_beside_the_servers_is_found() {
+        for (offsets, expected) in [
+            (&[0x620, 0x630, 0x600, 0x610][..], Some(0x620)),
+            (&[0x40, 0x620, 0x630, 0x640, 0x650], Some(0x620)),
+            (&[0x620, 0x630, 0x600], None),
+            (&[0x620, 0x640, 0x600, 0x610], None),
+            (&[0x1_0620, 0x1_0630, 0x1_0600, 0x1_0610], None),
+            (&[], None),
+        ] {
+            assert_eq!(copied_random(&function(&loads(offsets))), expected, "{offsets:x?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_socket_is_found() {
+        // push %rbp; call +0; test %rax,%rax; je +0; mov 0xa8(%rax),%eax
+        let asking = [0x55, 0xe8, 0, 0, 0, 0, 0x48, 0x85, 0xc0, 0x74, 0, 0x8b, 0x80, 0xa8, 0, 0, 0];
+        assert_eq!(socket_end_word(&function(&asking)), Some(0x2a));
+        // The same without the call that finds the socket.
+        assert_eq!(socket_end_word(&function(&asking[6..])), None);
+        assert_eq!(socket_end_word(&function(&asking[..11])), None);
     }
 
     #[test]

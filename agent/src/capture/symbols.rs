@@ -7,14 +7,16 @@
 use std::fs::File;
 use std::ops::Range;
 
+use cprvagt_abi::Function;
 use object::{
     Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _,
     ObjectSymbolTable as _, ReadCache, ReadRef, RelocationTarget,
     elf::{SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, SectionType, Sym64},
-    read::elf::{ElfFile64, SectionHeader as _},
+    read::elf::{ElfFile64, ElfSection64, SectionHeader as _},
 };
 
 use super::calls::{STUB_LEN, Target, stub_slot, targets};
+use super::{methods, pclntab};
 
 /// Code of one function that is read at most, in bytes; a function that does its work by calling another is shorter.
 const CODE_MAX: u64 = 2048;
@@ -23,6 +25,12 @@ const CODE_MAX_UNTOLD: u64 = 512;
 
 /// Bytes that are read at once: a file may say that any part of it is as long as a disk.
 const PIECE_BYTES_MAX: u64 = 128 << 20;
+
+/// Functions that a file may have without a symbol: the function, a symbol that such a file has, and what finds it.
+const UNNAMED: [(Function, Option<&str>, fn(&Elf<'_>, &str) -> Option<u64>); 2] = [
+    (Function::GoWriteRecord, None, pclntab::find),
+    (Function::NssSecureSend, Some("SSL_ExportKeyingMaterial"), methods::find),
+];
 
 /// One function of a file.
 pub(super) struct FunctionCode {
@@ -57,6 +65,7 @@ impl Symbols {
         if functions.is_empty() {
             functions = collect(&elf, SHT_SYMTAB, names).unwrap_or_default();
         }
+        find_unnamed(&elf, names, &mut functions);
         find_calls(&elf, names, &mut functions);
         Some(Self { build_id, functions })
     }
@@ -67,11 +76,14 @@ impl Symbols {
     }
 }
 
-type Elf<'a> = ElfFile64<'a, Endianness, Pieces<'a>>;
+/// A file as this module reads it.
+pub(super) type Elf<'a> = ElfFile64<'a, Endianness, Pieces<'a>>;
+
+type Section<'data, 'file> = ElfSection64<'data, 'file, Endianness, Pieces<'data>>;
 
 /// A file, in pieces that fit into memory.
 #[derive(Clone, Copy)]
-struct Pieces<'a>(&'a ReadCache<&'a File>);
+pub(super) struct Pieces<'a>(&'a ReadCache<&'a File>);
 
 impl<'a> ReadRef<'a> for Pieces<'a> {
     fn len(self) -> Result<u64, ()> {
@@ -115,6 +127,22 @@ fn collect(
     Some(functions)
 }
 
+/// Adds the functions asked for that were not found by a symbol and can be found without.
+fn find_unnamed(elf: &Elf<'_>, names: &[&'static str], functions: &mut Vec<(&'static str, FunctionCode)>) {
+    let is_there = |functions: &[(&str, _)], name| functions.iter().any(|(known, _)| *known == name);
+    for (function, exported, find) in UNNAMED {
+        let name = function.symbol();
+        let may_have = exported.is_none_or(|exported| is_there(functions, exported));
+        if names.contains(&name)
+            && may_have
+            && !is_there(functions, name)
+            && let Some(code) = find(elf, name).and_then(|address| read_code(elf, address, 0))
+        {
+            functions.push((name, code));
+        }
+    }
+}
+
 /// Whether the string at this place is `name`.
 fn is_name(strings: &[u8], at: usize, name: &str) -> bool {
     strings
@@ -123,17 +151,25 @@ fn is_name(strings: &[u8], at: usize, name: &str) -> bool {
         .is_some_and(|rest| rest.first() == Some(&0))
 }
 
-fn read_code<'a>(elf: &Elf<'a>, address: u64, size: u64) -> Option<FunctionCode> {
+/// Code of the file at this address, `len` bytes or what is left of its section.
+pub(super) fn code_at(elf: &Elf<'_>, address: u64, len: u64) -> Option<Vec<u8>> {
+    let section = section_at(elf, address)?;
+    let left = section.size() - (address - section.address());
+    Some(section.data_range(address, len.min(left)).ok().flatten()?.to_vec())
+}
+
+fn section_at<'data, 'file>(elf: &'file Elf<'data>, address: u64) -> Option<Section<'data, 'file>> {
+    elf.sections()
+        .find(|section| address >= section.address() && address - section.address() < section.size())
+}
+
+fn read_code(elf: &Elf<'_>, address: u64, size: u64) -> Option<FunctionCode> {
     let segment = elf.segments().find(|segment| {
         address >= segment.address() && address - segment.address() < segment.file_range().1
     })?;
     let file_offset = segment.file_range().0.checked_add(address - segment.address())?;
-    let section = elf
-        .sections()
-        .find(|section| address >= section.address() && address - section.address() < section.size())?;
-    let left = section.size() - (address - section.address());
     let wanted = if size == 0 { CODE_MAX_UNTOLD } else { size.min(CODE_MAX) };
-    let code = section.data_range(address, wanted.min(left)).ok().flatten()?.to_vec();
+    let code = code_at(elf, address, wanted)?;
     Some(FunctionCode { file_offset, address, code, calls: Vec::new() })
 }
 
@@ -163,15 +199,10 @@ fn find_calls(elf: &Elf<'_>, names: &[&'static str], functions: &mut [(&'static 
 
 /// The slot that an entry of the procedure linkage table at this address jumps through.
 fn stub_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
-    let section = elf
-        .sections()
-        .find(|section| address >= section.address() && address - section.address() < section.size())?;
-    if !section.name().ok()?.starts_with(".plt") {
+    if !section_at(elf, address)?.name().ok()?.starts_with(".plt") {
         return None;
     }
-    let left = section.size() - (address - section.address());
-    let code = section.data_range(address, left.min(STUB_LEN as u64)).ok().flatten()?;
-    stub_slot(code, address)
+    stub_slot(&code_at(elf, address, STUB_LEN as u64)?, address)
 }
 
 /// The slots that the loader fills with the address of one of these functions.

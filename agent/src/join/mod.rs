@@ -18,7 +18,13 @@
 //! rest of them. Entry probes see each call. A call with the bytes of the call before it is a retry and one
 //! with its tail a continuation: neither is new content, whether or not the record's header has passed. If
 //! more records leave than the writes account for, a retry was a true repeat and is taken up after all:
-//! see [`repeats`].
+//! see [`repeats`]. Go's library is another kind: it returns when all has left, so the same bytes again are new
+//! content; and it chooses the length of its records, so a record is a piece of the oldest write that fits.
+//!
+//! # Where the random comes from
+//! OpenSSL, GnuTLS and NSS keep it in the session. Go does not: the kernel program reads it out of the ClientHello
+//! when the session writes that, and keeps it by process and session. A ServerHello that a session writes ends what
+//! was known of its address, since Go gives addresses anew.
 //!
 //! # Races
 //! No record precedes its write in the ring. A write may precede its hello: programs that hand over data

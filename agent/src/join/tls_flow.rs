@@ -62,6 +62,8 @@ struct Pending {
     lost_bytes: u64,
     skipped_bytes: u64,
     limit_bytes: u64,
+    /// Its library returns when it has sent all, in records of a length of its own choice.
+    whole: bool,
 }
 
 impl Pending {
@@ -147,7 +149,7 @@ impl TlsFlow {
     /// inspect.
     pub fn write(&mut self, write: Write) -> Option<Rc<Write>> {
         let write = Rc::new(write);
-        if self.repeats.is_retry(&write) {
+        if !write.leaves_whole() && self.repeats.is_retry(&write) {
             return None;
         }
         if self.pending.len() >= PENDING_MAX {
@@ -166,9 +168,9 @@ impl TlsFlow {
     }
 
     fn begin(&mut self, number: u64, write: &Write) -> Pending {
-        let (start, len) = (self.written, write.len());
+        let (start, len, whole) = (self.written, write.len(), write.leaves_whole());
         self.written = self.written.saturating_add(len);
-        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0, limit_bytes: 0 }
+        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0, limit_bytes: 0, whole }
     }
 
     /// The oldest writes have not left, or their records were lost.
@@ -247,6 +249,11 @@ impl TlsFlow {
         let is_block = matches!(length.plain, PlainLen::Range { .. }) && length.admits(MULTI_BLOCK_FRAGMENT);
         if is_block && front.is_some_and(|(.., fragment)| fragment > MULTI_BLOCK_FRAGMENT) {
             return (Some(MULTI_BLOCK_FRAGMENT), None);
+        }
+        if self.pending.front().is_some_and(|front| front.whole)
+            && let Some(piece) = self.take_piece(length)
+        {
+            return (Some(piece), None);
         }
         let begun = front.is_some_and(|(_, sent, _)| sent > 0);
         if !begun && !length.guessed {

@@ -83,8 +83,16 @@ impl Write {
             Some(Function::GnutlsSend2) => "gnutls.gnutls_record_send2",
             Some(Function::GnutlsSendRange) => "gnutls.gnutls_record_send_range",
             Some(Function::GnutlsSendEarlyData) => "gnutls.gnutls_record_send_early_data",
+            Some(Function::NssSecureSend) => "nss.ssl_SecureSend",
+            Some(Function::GoWriteRecord) => "go.crypto/tls",
             None => "tls",
         }
+    }
+
+    /// Whether the library returns only when it has sent all of it: no call brings the same bytes again, and none is
+    /// passed over. It may choose the length of its records, as Go does, which begins with short ones.
+    pub const fn leaves_whole(&self) -> bool {
+        Function::is_go(self.call.function)
     }
 
     /// Those of the skipped bytes that lie beyond what is copied of one write.

@@ -50,6 +50,8 @@ pub enum Counter {
     TlsWriteEmpty,
     /// TLS writes of the agent itself.
     TlsWriteOwn,
+    /// TLS records that a library writes for itself: handshake, alerts.
+    TlsWriteProtocol,
     /// TLS writes that the library keeps until the session is uncorked: not copied, since it sends them then.
     TlsWriteCorked,
     /// TLS writes that a second probe on the same file reported again.
@@ -90,6 +92,7 @@ impl Counter {
             "tls_write_server_total",
             "tls_write_empty_total",
             "tls_write_own_total",
+            "tls_write_protocol_total",
             "tls_write_corked_total",
             "tls_write_twice_total",
             "hello_short_total",

@@ -18,7 +18,7 @@ pub struct Site {
     /// OpenSSL: offset in the session object of a pointer to follow to the random. GnuTLS: offset of the word that
     /// says whether the session is corked. Or [`Site::NONE`].
     pub via: u16,
-    /// Offset of the random, or [`Site::NONE`].
+    /// Offset of the random, or [`Site::NONE`]; Go keeps none, it is taken from the hello as it is written.
     pub random: u16,
 }
 
@@ -42,11 +42,15 @@ pub enum Function {
     GnutlsSendRange = 7,
     /// `gnutls_record_send_early_data(session, const void *, size_t)`.
     GnutlsSendEarlyData = 8,
+    /// NSS: `ssl_SecureSend(sslSocket *, const unsigned char *, int, int)`.
+    NssSecureSend = 9,
+    /// Go: `func (c *Conn) writeRecordLocked(typ recordType, data []byte) (int, error)`, arguments in registers.
+    GoWriteRecord = 10,
 }
 
 impl Function {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::SslWrite,
         Self::SslWriteEx,
         Self::SslWriteEx2,
@@ -55,13 +59,15 @@ impl Function {
         Self::GnutlsSend2,
         Self::GnutlsSendRange,
         Self::GnutlsSendEarlyData,
+        Self::NssSecureSend,
+        Self::GoWriteRecord,
     ];
 
     /// The function with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
-            1..=8 => Some(Self::ALL[number as usize - 1]),
+            1..=10 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
     }
@@ -78,13 +84,27 @@ impl Function {
             Self::GnutlsSend2 => "gnutls_record_send2",
             Self::GnutlsSendRange => "gnutls_record_send_range",
             Self::GnutlsSendEarlyData => "gnutls_record_send_early_data",
+            Self::NssSecureSend => "ssl_SecureSend",
+            Self::GoWriteRecord => "crypto/tls.(*Conn).writeRecordLocked",
         }
     }
 
     /// Whether the function with this number is GnuTLS's.
     #[must_use]
     pub const fn is_gnutls(number: u32) -> bool {
-        number >= Self::GnutlsSend as u32
+        number >= Self::GnutlsSend as u32 && number <= Self::GnutlsSendEarlyData as u32
+    }
+
+    /// Whether the function with this number is Go's, whose calls say in what kind of TLS record the bytes leave.
+    #[must_use]
+    pub const fn is_go(number: u32) -> bool {
+        number == Self::GoWriteRecord as u32
+    }
+
+    /// Whether the function with this number takes its length as an `int`: the rest of the register is not defined.
+    #[must_use]
+    pub const fn takes_int(number: u32) -> bool {
+        number == Self::SslWrite as u32 || number == Self::NssSecureSend as u32
     }
 
     /// Whether the function with this number sends one record at most, and leaves the rest of a longer buffer to
@@ -174,8 +194,9 @@ mod tests {
         for function in Function::ALL {
             assert_eq!(Function::from_number(function as u32), Some(function));
             assert_eq!(Function::is_gnutls(function as u32), function.symbol().starts_with("gnutls"));
+            assert_eq!(Function::is_go(function as u32), function.symbol().starts_with("crypto/tls."));
         }
         assert_eq!(Function::from_number(0), None);
-        assert_eq!(Function::from_number(9), None);
+        assert_eq!(Function::from_number(11), None);
     }
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::selection::{LeftOut, Scope, TestName, is_wanted};
 use crate::build::{self, Programs};
-use crate::shell;
+use crate::{go, shell};
 
 const RUN: &str = include_str!("../../vm/run");
 /// What the names of our folders begin with; the process id follows.
@@ -51,8 +51,11 @@ impl Built {
             strip(file, &folder.path().join(binary))?;
             tests.extend(list(binary, file)?);
         }
-        let copied = Command::new("cp").arg("-r").arg(programs_folder()).arg(folder.path()).status();
-        ensure!(copied.context("starting cp")?.success(), "copying tests/programs failed");
+        go::programs()?;
+        for (from, to) in [(programs_folder(), "programs"), (go::folder(), "go-programs")] {
+            let copied = Command::new("cp").arg("-r").arg(&from).arg(folder.path().join(to)).status();
+            ensure!(copied.context("starting cp")?.success(), "copying {} failed", from.display());
+        }
         Ok(Self { folder, tests })
     }
 
@@ -173,7 +176,7 @@ fn environment(test_seconds_max: u64) -> String {
     let programs = programs_folder().display().to_string().replace('\'', r"'\''");
     format!(
         "export CPRVAGT_VM=1 CPRVAGT_BIN=/vm/cprvagt CPRVAGT_COLLECTOR_BIN=/vm/cprvagt-collector\n\
-         export RUST_BACKTRACE=1\n\
+         export CPRVAGT_GO=/vm/go-programs RUST_BACKTRACE=1\n\
          TEST_SECONDS_MAX={test_seconds_max}\n\
          PROGRAMS='{programs}'\n"
     )

@@ -1,0 +1,164 @@
+//! Plaintext of Go's own TLS, joined to the records on the wire: every byte, once; with symbols and without.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cprvagt_tests::agent::wait_at_most;
+use cprvagt_tests::authority::BOTH_VERSIONS;
+use cprvagt_tests::lab::{Recipient, Service};
+use cprvagt_tests::live::{Need, can_run, is_guest};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::server::{Server, Speaks};
+use cprvagt_tests::writes::{Connection, Write};
+use cprvagt_tests::{Expected, Job, Lab, Trial, go, payload};
+
+const SETTLE: Duration = Duration::from_secs(120);
+const HOST: &str = "maal.analyse.example";
+const TAP: &str = "go.crypto/tls";
+/// Around Go's first short records, around a TLS record, around the sizes of ring records, and beyond.
+const SIZES: [usize; 9] = [40, 1185, 1186, 1187, 1449, 16_384, 16_385, 65_537, 1 << 20];
+/// Room for all that a test sends at once: these tests are not about a full ring.
+const LARGE_RING: &str = "[capture]\nring_bytes = \"64 MiB\"\n";
+
+/// The programs, if the test can run at all.
+fn programs(test: &str) -> Vec<PathBuf> {
+    if !can_run(test, &[Need::Root, Need::Agent]) {
+        return Vec::new();
+    }
+    let programs = go::programs();
+    if programs.is_empty() {
+        println!("skipped: {test}: no Go program is built (cargo xtask test builds them)");
+    } else if !programs.iter().any(|it| it.ends_with("newest")) {
+        println!("skipped: {test} (newest Go): it could not be had");
+    }
+    programs
+}
+
+/// Programs that were running when the agent came.
+fn idle(programs: &[PathBuf]) -> Vec<go::Idle> {
+    programs.iter().map(|program| go::Idle::start(program).unwrap()).collect()
+}
+
+#[test]
+fn writes_of_every_size_are_inspected_to_their_last_byte() {
+    let programs = programs("writes_of_every_size_are_inspected_to_their_last_byte");
+    if programs.is_empty() {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let config = lab.authority().server(HOST, &BOTH_VERSIONS).unwrap();
+    let sinks = [(Family::V4, "1.3"), (Family::V6, "1.2")].map(|(family, version)| {
+        let address = SocketAddr::new(lab.spare_address(family).unwrap(), 443);
+        (Server::tcp(lab.network(), address, Speaks::Sink, Some(config.clone())).unwrap(), version)
+    });
+    let _running = idle(&programs);
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let citizens = payload::citizens(61, programs.len() * sinks.len() * SIZES.len());
+    let (mut expected, mut written, mut rest) = (Vec::new(), 0, &citizens[..]);
+    for program in &programs {
+        let mut connections = Vec::new();
+        for (sink, version) in &sinks {
+            let (own, others) = rest.split_at(SIZES.len());
+            rest = others;
+            let write = |(size, citizen): (usize, &String)| {
+                Write::sized(size, &format!(" {}\n", payload::named(citizen)))
+            };
+            let writes = SIZES.into_iter().zip(own).map(write).collect();
+            connections.push(Connection::tls(sink.address(), HOST, writes).version(version));
+            let tell = |citizen| Expected::tls(citizen, sink.address(), HOST, version).at(TAP);
+            expected.extend(own.iter().map(|citizen| tell(citizen)));
+        }
+        written += connections.iter().map(Connection::bytes).sum::<usize>();
+        go::run(&lab, program, "writes", &connections, &[]).unwrap();
+    }
+    assert!(sinks.iter().all(|(sink, _)| sink.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    let received: Vec<_> = sinks.iter().map(|(sink, _)| sink.received()).collect();
+    assert_eq!(
+        received.iter().map(|it| it.plain_bytes()).sum::<u64>(),
+        written as u64,
+        "the lab lost something"
+    );
+    seen.assert_all_inspected(Some(received.iter().map(|it| it.wire_bytes()).sum()), written as u64);
+}
+
+/// Requests of one length on many connections of one process, each to a place of its own, some of them the same
+/// again and again.
+#[test]
+fn connections_of_one_process_are_told_apart() {
+    const RECIPIENTS: usize = 10;
+    const TIMES: usize = 3;
+    let programs = programs("connections_of_one_process_are_told_apart");
+    if programs.is_empty() {
+        return;
+    }
+    let connections = if is_guest() { 10 } else { 100 };
+    let mut lab = Lab::new().unwrap();
+    let recipients: Vec<Arc<Recipient>> = (0..RECIPIENTS)
+        .map(|index| {
+            let family = if index % 4 == 3 { Family::V6 } else { Family::V4 };
+            lab.recipient(&format!("r{index}.analyse.example"), Service::Https, family).unwrap()
+        })
+        .collect();
+    let _running = idle(&programs);
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(62, programs.len() * connections);
+    for (program, citizens) in programs.iter().zip(citizens.chunks(connections)) {
+        let job = |(at, citizen): (usize, &String)| {
+            Job::get(format!("{}/sag?cpr={citizen}", recipients[at % RECIPIENTS].origin()))
+        };
+        let jobs: Vec<Job> = citizens.iter().enumerate().map(job).collect();
+        // A worker takes each job that many connections behind its last: always its own citizen's.
+        go::run(&lab, program, "requests", &vec![jobs; TIMES].concat(), &[&connections.to_string()]).unwrap();
+    }
+    let seen = trial.stop().unwrap();
+    let expected = citizens.iter().enumerate().map(|(at, citizen)| {
+        let recipient = &recipients[at % connections % RECIPIENTS];
+        let once = Expected::tls(citizen, recipient.server.address(), &recipient.host, "1.3").at(TAP);
+        Expected { times: TIMES, ..once }
+    });
+    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+    let wire: u64 = recipients.iter().map(|recipient| recipient.server.received().wire_bytes()).sum();
+    assert_eq!(seen.bytes("wire_bytes"), wire.cast_signed());
+}
+
+/// What a server answers is no leak.
+#[test]
+fn what_a_server_answers_is_not_told() {
+    let name = "what_a_server_answers_is_not_told";
+    let programs = programs(name);
+    if programs.is_empty() || !can_run(name, &[Need::Program("curl")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let [citizen] = payload::citizens(63, 1).try_into().unwrap();
+    let text = lab.scratch().write("answer", format!("{}\n", payload::named(&citizen))).unwrap();
+    let _running = idle(&programs);
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    for program in &programs {
+        let address = lab.spare_address(Family::V4).unwrap();
+        let mut server = go::server(&lab, program, address, HOST, &text).unwrap();
+        let mut server = lab.network().inside(|| server.spawn()).unwrap();
+        let mut curl = lab.command("curl").unwrap();
+        curl.args(["--silent", "--show-error", "--http1.1", "--retry", "30", "--retry-connrefused"]);
+        curl.args(["--retry-delay", "1", "--cacert"]).arg(lab.authority().file());
+        curl.arg("--resolve").arg(format!("{HOST}:443:{address}"));
+        let output = curl.arg(format!("https://{HOST}/sag")).output().unwrap();
+        let ended = wait_at_most(&mut server, SETTLE).unwrap();
+        if ended.is_none() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+        assert!(ended.is_some_and(|it| it.success()), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(&payload::named(&citizen)));
+    }
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&[]), Vec::<String>::new());
+    assert!(seen.counter("tls_write_server_total") >= programs.len() as u64, "{:?}", seen.counters);
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
