@@ -1,5 +1,5 @@
 """Writes on each connection of a JSON-lines file exactly the calls it lists: one send or SSL_write_ex each, or
-what gnutls_stream.py makes of them.
+what gnutls_stream.py or nss_stream.py make of them.
 
 All connections are open before the first write; then each has a thread of its own.
 
@@ -42,7 +42,7 @@ def run(job, connected):
         connected.wait()
         for call in job["writes"]:
             time.sleep(call["pause"])
-            getattr(stream, call["by"])(payload(call)) if job["gnutls"] else write(stream, payload(call))
+            write(stream, payload(call)) if job["library"] == "openssl" else getattr(stream, call["by"])(payload(call))
         finish(stream)
     except Exception as error:
         failures.append(f"{job['to']}: {error!r}")
@@ -54,10 +54,14 @@ def connect(job):
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if "tls_host" not in job:
         return stream
-    if job["gnutls"]:
+    if job["library"] == "gnutls":
         from gnutls_stream import GnutlsStream
 
         return GnutlsStream.client(stream, job["tls_host"], job["tls_version"])
+    if job["library"] == "nss":
+        from nss_stream import NssStream
+
+        return NssStream(stream, job["tls_host"], job["tls_version"])
     context = ssl.create_default_context()
     if "tls_version" in job:
         context.minimum_version = context.maximum_version = VERSIONS[job["tls_version"]]

@@ -123,12 +123,6 @@ impl<'a> Expected<'a> {
         Self { host: Some(host), tls: Some(version), tap: "openssl.SSL_write", ..Self::plain(digits, to) }
     }
 
-    /// The same, seen at GnuTLS.
-    #[must_use]
-    pub fn gnutls(self) -> Self {
-        self.at("gnutls.gnutls_record_send")
-    }
-
     /// The same, seen at a tap whose name begins so.
     #[must_use]
     pub fn at(self, tap: &'a str) -> Self {

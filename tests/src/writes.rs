@@ -41,6 +41,31 @@ pub enum By {
     SendCorked,
 }
 
+/// A TLS library.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Library {
+    /// OpenSSL, through Python's `ssl`.
+    #[default]
+    Openssl,
+    /// GnuTLS, as C programs call it; the connection needs a version.
+    Gnutls,
+    /// NSS, likewise.
+    Nss,
+}
+
+impl Library {
+    /// What the names of its taps begin with.
+    #[must_use]
+    pub fn tap(self) -> &'static str {
+        match self {
+            Self::Openssl => "openssl.SSL_write",
+            Self::Gnutls => "gnutls.gnutls_record_send",
+            Self::Nss => "nss.ssl_SecureSend",
+        }
+    }
+}
+
 impl Write {
     /// Text alone, at once.
     #[must_use]
@@ -99,8 +124,8 @@ pub struct Connection {
     /// Ciphers of TLS 1.2 to offer.
     #[serde(skip_serializing_if = "Option::is_none")]
     ciphers: Option<&'static str>,
-    /// By GnuTLS instead of OpenSSL.
-    gnutls: bool,
+    /// Whose functions are called.
+    library: Library,
     /// The calls.
     pub writes: Vec<Write>,
 }
@@ -109,7 +134,7 @@ impl Connection {
     /// Plain TCP.
     #[must_use]
     pub fn plain(to: SocketAddr, writes: Vec<Write>) -> Self {
-        Self { to, tls_host: None, tls_version: None, ciphers: None, gnutls: false, writes }
+        Self { to, tls_host: None, tls_version: None, ciphers: None, library: Library::default(), writes }
     }
 
     /// TLS, to a server that has a certificate for `host`.
@@ -132,10 +157,10 @@ impl Connection {
         self
     }
 
-    /// By GnuTLS instead of OpenSSL; needs a version.
+    /// By this library.
     #[must_use]
-    pub fn gnutls(mut self) -> Self {
-        self.gnutls = true;
+    pub fn library(mut self, library: Library) -> Self {
+        self.library = library;
         self
     }
 

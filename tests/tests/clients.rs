@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::writes::Library;
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
@@ -20,7 +21,8 @@ struct Client<'a> {
     arguments: &'a [&'a str],
     /// What it reads from standard input: never its arguments, which everybody can see.
     input: fn(host: &str, target: &str) -> String,
-    gnutls: bool,
+    /// The beginning of the tap's name.
+    tap: &'a str,
 }
 
 /// A line with the URL.
@@ -50,8 +52,7 @@ fn check(name: &str, client: &Client<'_>) {
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
     let seen = trial.stop().unwrap();
     let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
-        let expected = Expected::tls(citizen, recipient.server.address(), &recipient.host, version);
-        if client.gnutls { expected.gnutls() } else { expected }
+        Expected::tls(citizen, recipient.server.address(), &recipient.host, version).at(client.tap)
     });
     assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
     seen.assert_all_inspected_of(&recipients);
@@ -63,9 +64,22 @@ fn gnutls_cli() {
         files: &["gnutls-cli"],
         arguments: &["--x509cafile={ca}", "{host}"],
         input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
-        gnutls: true,
+        tap: Library::Gnutls.tap(),
     };
     check("gnutls_cli", &client);
+}
+
+/// NSS's own client.
+#[test]
+fn tstclnt() {
+    let client = Client {
+        files: &["tstclnt"],
+        // It knows no authority without a database of NSS's; "-o" goes on all the same.
+        arguments: &["-D", "-o", "-V", "tls1.2:tls1.3", "-h", "{host}", "-p", "443"],
+        input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        tap: Library::Nss.tap(),
+    };
+    check("tstclnt", &client);
 }
 
 #[test]
@@ -76,7 +90,7 @@ fn python_requests() {
         files: &["/usr/bin/python3", "/usr/lib/python3/dist-packages/requests/__init__.py"],
         arguments: &["-c", script, "{ca}"],
         input: url,
-        gnutls: false,
+        tap: Library::Openssl.tap(),
     };
     check("python_requests", &client);
 }
@@ -96,7 +110,7 @@ asyncio.run(main())
         files: &["/usr/bin/python3", "/usr/lib/python3/dist-packages/aiohttp/__init__.py"],
         arguments: &["-c", script, "{ca}"],
         input: url,
-        gnutls: false,
+        tap: Library::Openssl.tap(),
     };
     check("python_aiohttp", &client);
 }
@@ -111,7 +125,7 @@ fn perl() {
         files: &["/usr/bin/perl", "/usr/share/perl5/IO/Socket/SSL.pm"],
         arguments: &["-MHTTP::Tiny", "-e", script, "{ca}"],
         input: url,
-        gnutls: false,
+        tap: Library::Openssl.tap(),
     };
     check("perl", &client);
 }
@@ -120,7 +134,12 @@ fn perl() {
 fn php() {
     let script = "$context = stream_context_create(['ssl' => ['cafile' => $argv[1]]]); \
                   exit(file_get_contents(trim(fgets(STDIN)), false, $context) === false ? 1 : 0);";
-    let client = Client { files: &["php"], arguments: &["-r", script, "{ca}"], input: url, gnutls: false };
+    let client = Client {
+        files: &["php"],
+        arguments: &["-r", script, "{ca}"],
+        input: url,
+        tap: Library::Openssl.tap(),
+    };
     check("php", &client);
 }
 
@@ -135,7 +154,7 @@ fn ruby() {
         files: &["ruby"],
         arguments: &["-rnet/http", "-e", script, "{ca}"],
         input: url,
-        gnutls: false,
+        tap: Library::Openssl.tap(),
     };
     check("ruby", &client);
 }

@@ -18,7 +18,7 @@ const DENY_INSTALL: &str = "install cargo-deny --locked --version 0.20.2";
 /// All live tests on all other kernels: when the capture code is not what docs/kernels.md was made from.
 const ALL_KERNELS: &str = "xtask vm";
 /// On one of them otherwise, Debian 12's: what attaches, and each tap. All tests there take a quarter of an hour.
-const ONE_KERNEL: &str = "xtask vm 6.1 -- kernel:: resident:: gnutls:: tls:: cgroup:: mounts:: cleanup:: \
+const ONE_KERNEL: &str = "xtask vm 6.1 -- kernel:: resident:: libraries:: go:: tls:: cgroup:: mounts:: cleanup:: \
                           privileges::each";
 
 /// What is checked beside the tests, and how.

@@ -320,3 +320,25 @@ proptest::proptest! {
         }
     }
 }
+
+/// Go sends a write in records of its own choice, short ones first, and never the same bytes twice without meaning it.
+#[test]
+fn what_leaves_whole_is_taken_piece_by_piece() {
+    let go = |content: &[u8]| {
+        let mut write = CallSample::default().whole(content);
+        write.call.function = cprvagt_abi::Function::GoWriteRecord as u32;
+        write
+    };
+    let mut flow = TlsFlow::default();
+    flow.answered(0x0303, 0xC02F);
+    // The second write would fit the first record: it is not its turn.
+    for content in [&[b'a'; 3000][..], &[b'b'; 1186], &[b'b'; 1186]] {
+        assert!(flow.write(go(content)).is_some());
+    }
+    for (plain, left) in [(1186, 3), (1814, 2), (1186, 1), (1186, 0)] {
+        let (carried, again) = flow.record(RecordHeader { content: 23, length: plain + 24 });
+        assert_eq!((carried.inspected, carried.unseen, again.is_some()), (plain.into(), 0, false));
+        assert_eq!(flow.pending.len(), left, "{plain}");
+    }
+    assert!(flow.pending.is_empty() && !flow.is_doubtful());
+}

@@ -58,6 +58,8 @@ pub struct FlowState {
     tap: &'static str,
     /// Up to which offset of the session's plaintext its writes were bound by fitting alone.
     guessed_until: u64,
+    /// The session of the last such write: its process and address.
+    guessed_session: Option<(u32, u64)>,
     /// Findings that wait for their records, in the order they were made.
     held: VecDeque<Held>,
     copied: Copied,
@@ -116,6 +118,7 @@ impl FlowState {
             tls: is_tls.then(TlsFlow::default),
             tap: "wire",
             guessed_until: 0,
+            guessed_session: None,
             held: VecDeque::new(),
             copied: Copied::default(),
         }
@@ -224,11 +227,17 @@ impl FlowState {
     pub fn write(&mut self, write: Write, guessed: bool, lens: &Lens<'_>) -> Vec<Told> {
         let mut told = self.turn_to_tls(lens);
         let Some(tls) = &mut self.tls else { return told };
-        if let Some(write) = tls.write(write) {
-            if guessed {
-                self.guessed_until = tls.written();
+        let session = (write.call.tgid, write.call.session);
+        match tls.write(write) {
+            Some(write) => {
+                if guessed {
+                    (self.guessed_until, self.guessed_session) = (tls.written(), Some(session));
+                }
+                self.inspect_write(&write, lens);
             }
-            self.inspect_write(&write, lens);
+            // Programs that write before the handshake call again with the same: now the session has its random.
+            None if !guessed && self.guessed_session == Some(session) => self.guessed_until = 0,
+            None => {}
         }
         told.extend(self.release());
         told

@@ -269,7 +269,23 @@ fn of_two_undrawn_sessions_each_waits_until_it_shows_itself() {
         world.take_all(&session.sent(&content));
         world.take(&session.end());
     }
-    assert_eq!(world.balanced().0, ["acpr 3 tls likely sent", "bcpr 4 tls likely sent"]);
+    assert_eq!(world.balanced().0, ["acpr 3 tls proven sent", "bcpr 4 tls proven sent"]);
+}
+
+/// The same bytes again, with the random: it is that session. By another session of the process it is not.
+#[test]
+fn a_write_before_its_random_is_proven_when_its_session_calls_again() {
+    for (other, proof) in [(0, "proven"), (1, "likely")] {
+        let (mut world, mut session) = (World::new(""), Session::new(3));
+        let content = request("cpr", 0);
+        let undrawn = CallSample { flow: 0, random: 0, session: session.call.session + other, ..session.call };
+        world.take_all(&undrawn.records(&content));
+        world.take_all(&session.begin());
+        world.take_all(&session.call.records(&content));
+        world.take_all(&session.sent(&content));
+        world.take(&session.end());
+        assert_eq!(world.balanced().0, [format!("cpr 3 tls {proof} sent")]);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Plaintext at GnuTLS's writing functions, joined to the records on the wire: every byte, once.
+//! Plaintext at the writing functions of GnuTLS and NSS, joined to the records on the wire: every byte, once.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use cprvagt_tests::authority::BOTH_VERSIONS;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
-use cprvagt_tests::writes::{self, By, Connection, Write};
+use cprvagt_tests::writes::{self, By, Connection, Library, Write};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
 const NEEDS: [Need<'static>; 3] = [Need::Root, Need::Agent, Need::Program("/usr/bin/python3")];
@@ -22,7 +22,7 @@ const SIZES: [usize; 10] = [40, 99, 101, 1449, 16_383, 16_384, 16_385, 32_769, 6
 const LARGE_RING: &str = "[capture]\nring_bytes = \"64 MiB\"\n";
 
 /// Writes of each size by one function, in each version: all of it is inspected, each number is told once.
-fn check(name: &str, by: By, versions: &'static [&'static str]) {
+fn check(name: &str, library: Library, by: By, versions: &'static [&'static str]) {
     if !can_run(name, &NEEDS) {
         return;
     }
@@ -40,9 +40,10 @@ fn check(name: &str, by: By, versions: &'static [&'static str]) {
             Write::sized(size, &format!(" {}\n", payload::named(citizen))).by(by)
         };
         let writes = SIZES.into_iter().zip(citizens).map(write).collect();
-        connections.push(Connection::tls(address, HOST, writes).version(version).gnutls());
-        expected
-            .extend(citizens.iter().map(|citizen| Expected::tls(citizen, address, HOST, version).gnutls()));
+        connections.push(Connection::tls(address, HOST, writes).version(version).library(library));
+        expected.extend(
+            citizens.iter().map(|citizen| Expected::tls(citizen, address, HOST, version).at(library.tap())),
+        );
     }
     writes::run(&lab, &connections).unwrap();
     assert!(sinks.iter().all(|sink| sink.settle(SETTLE)));
@@ -61,19 +62,28 @@ fn check(name: &str, by: By, versions: &'static [&'static str]) {
 /// A program hands over all that is left of a buffer, and the library takes a record of it.
 #[test]
 fn sends_of_every_size_are_inspected_to_their_last_byte() {
-    check("sends_of_every_size_are_inspected_to_their_last_byte", By::Send, &VERSIONS);
+    check("sends_of_every_size_are_inspected_to_their_last_byte", Library::Gnutls, By::Send, &VERSIONS);
+}
+
+/// What programs hand to `PR_Write` comes to the function that sends over TLS.
+#[test]
+fn what_nss_sends_is_inspected_to_its_last_byte() {
+    let name = "what_nss_sends_is_inspected_to_its_last_byte";
+    if can_run(name, &[Need::Program("/usr/lib/x86_64-linux-gnu/libssl3.so")]) {
+        check(name, Library::Nss, By::Send, &VERSIONS);
+    }
 }
 
 /// Before TLS 1.3 only block ciphers can hide a length, and GnuTLS refuses the call with others.
 #[test]
 fn sends_with_a_range_are_inspected_to_their_last_byte() {
-    check("sends_with_a_range_are_inspected_to_their_last_byte", By::SendRange, &["1.3"]);
+    check("sends_with_a_range_are_inspected_to_their_last_byte", Library::Gnutls, By::SendRange, &["1.3"]);
 }
 
 /// The library keeps what it is given, and hands it to its own function when it is uncorked.
 #[test]
 fn what_a_corked_session_keeps_is_inspected_once() {
-    check("what_a_corked_session_keeps_is_inspected_once", By::SendCorked, &VERSIONS);
+    check("what_a_corked_session_keeps_is_inspected_once", Library::Gnutls, By::SendCorked, &VERSIONS);
 }
 
 /// What a server answers is no leak, though the client's random, which the session keeps, has passed here.
@@ -144,7 +154,8 @@ fn wget_is_inspected_to_its_last_byte() {
     let pairs = recipients.iter().flat_map(|recipient| [recipient; 2]).zip(&citizens);
     let expected: Vec<_> = pairs
         .map(|((recipient, version), citizen)| {
-            Expected::tls(citizen, recipient.server.address(), &recipient.host, version).gnutls()
+            Expected::tls(citizen, recipient.server.address(), &recipient.host, version)
+                .at(Library::Gnutls.tap())
         })
         .collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());

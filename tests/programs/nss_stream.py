@@ -1,0 +1,66 @@
+"""A connection that the real NSS encrypts, called as a C program calls it."""
+import ctypes
+import os
+
+SECURITY = 1
+VERSIONS = {"1.2": 0x0303, "1.3": 0x0304}
+SHUTDOWN_SEND = 1
+SUCCESS = 0
+
+
+class VersionRange(ctypes.Structure):
+    """SSLVersionRange"""
+
+    _fields_ = [("min", ctypes.c_uint16), ("max", ctypes.c_uint16)]
+
+
+nspr, nss, ssl = (ctypes.CDLL(name) for name in ("libnspr4.so", "libnss3.so", "libssl3.so"))
+nspr.PR_ImportTCPSocket.restype = ctypes.c_void_p
+ssl.SSL_ImportFD.restype = ctypes.c_void_p
+ssl.SSL_ImportFD.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+nspr.PR_Write.argtypes = nspr.PR_Read.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32]
+nspr.PR_Shutdown.argtypes = [ctypes.c_void_p, ctypes.c_int]
+nspr.PR_Close.argtypes = [ctypes.c_void_p]
+AuthenticatesCertificate = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int
+)
+# The lab's servers are what they say: NSS would want its own database of certificates.
+trust = AuthenticatesCertificate(lambda *_: SUCCESS)
+
+
+def check(result):
+    if result < 0:
+        raise OSError(f"NSS: error {nspr.PR_GetError()}")
+    return result
+
+
+check(nss.NSS_NoDB_Init(None))
+check(ssl.NSS_SetDomesticPolicy())
+
+
+class NssStream:
+    """A session over a connected socket."""
+
+    def __init__(self, stream, host, version):
+        self.stream = stream
+        self.socket = ctypes.c_void_p(ssl.SSL_ImportFD(None, nspr.PR_ImportTCPSocket(os.dup(stream.fileno()))))
+        check(ssl.SSL_OptionSet(self.socket, SECURITY, 1))
+        versions = VersionRange(VERSIONS[version], VERSIONS[version])
+        check(ssl.SSL_VersionRangeSet(self.socket, ctypes.byref(versions)))
+        check(ssl.SSL_SetURL(self.socket, host.encode()))
+        check(ssl.SSL_AuthCertificateHook(self.socket, trust, None))
+        check(ssl.SSL_ResetHandshake(self.socket, 0))
+        check(ssl.SSL_ForceHandshake(self.socket))
+
+    def send(self, data):
+        count = check(nspr.PR_Write(self.socket, data, len(data)))
+        if count != len(data):
+            raise OSError(f"PR_Write took {count} of {len(data)} bytes")
+
+    def finish(self):
+        check(nspr.PR_Shutdown(self.socket, SHUTDOWN_SEND))
+        room = ctypes.create_string_buffer(65536)
+        while check(nspr.PR_Read(self.socket, room, len(room))) > 0:
+            pass
+        nspr.PR_Close(self.socket)
+        return self.stream
