@@ -288,6 +288,8 @@ fn refuse_server(call: &Call) -> Result<(), Skip> {
     } else if Function::is_go(function) {
         // Go says whether it is the client's, in one byte.
         word as u8 == 0
+    } else if Site::is_one_bit(call.cookie) {
+        word & 1 != 0
     } else {
         word != 0
     };

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use cprvagt_abi::{Function, Site};
+use cprvagt_abi::{Function, RoleWord, Site};
 
 use super::{
     error::CaptureError,
@@ -10,7 +10,7 @@ use super::{
     probes::{Place, Probe, Probes},
     site::{
         ProbeSite, copied_random, cork_word, entity_word, go_probe_site, probe_site, random_place,
-        server_word, socket_end_word,
+        returned_role, socket_end_word,
     },
     symbols::{FunctionCode, Symbols},
 };
@@ -22,7 +22,7 @@ const GNUTLS_ACCESSORS: [&str; 3] =
 const NSS_ACCESSORS: [&str; 2] = ["SSL_ExportKeyingMaterial", "SSL_GetNegotiatedHostInfo"];
 /// Offset of `isClient` in Go's `tls.Conn`, in units of 4 bytes: behind the two words of `conn net.Conn`, in every
 /// version from 1.17 to 1.27.
-const GO_IS_CLIENT: u8 = 16 / 4;
+const GO_IS_CLIENT: RoleWord = RoleWord { word: 16 / 4, one_bit: false };
 
 /// Whose function it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ fn probed(symbols: &Symbols) -> impl Iterator<Item = (Function, &FunctionCode)> 
 struct Session {
     random: Option<u16>,
     via: Option<u16>,
-    server: Option<u8>,
+    server: Option<RoleWord>,
 }
 
 impl Session {
@@ -114,7 +114,7 @@ impl Session {
                 Self {
                     random: random.map(|place| place.offset),
                     via: random.map(|place| place.via),
-                    server: is_server.and_then(server_word),
+                    server: is_server.and_then(returned_role),
                 }
             }
             Library::GnuTls => {

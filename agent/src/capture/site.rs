@@ -9,7 +9,9 @@
 //! *Invariants*: only the straight line from the entry is walked; where in doubt, the entry itself.
 //! A site that a later branch jumps back to would fire twice for one call, so it is not taken.
 
-use cprvagt_abi::Site;
+use std::collections::HashSet;
+
+use cprvagt_abi::{RoleWord, Site};
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
     Register,
@@ -23,8 +25,8 @@ const ARGUMENTS: [Register; 3] = [Register::RDI, Register::RSI, Register::RDX];
 const GO_ARGUMENTS: [Register; 4] = [Register::RAX, Register::RBX, Register::RCX, Register::RDI];
 /// Instructions before the jump that leaves a Go function for more stack.
 const GO_CHECK_STEPS_MAX: usize = 4;
-/// Instructions of an accessor that are followed.
-const ACCESSOR_STEPS_MAX: usize = 96;
+/// Instructions of an accessor that are followed, on all its paths together.
+const ACCESSOR_STEPS_MAX: usize = 512;
 
 /// Where to put a probe in a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,15 @@ fn site_from(function: &FunctionCode, from: u64, arguments: &[Register]) -> Prob
         return dear;
     }
     ProbeSite { offset: offset(address), cheap: true }
+}
+
+/// The instruction at this address, if it lies in the function and makes sense.
+fn instruction_at(function: &FunctionCode, address: u64) -> Option<Instruction> {
+    let mut decoder = decode(function);
+    decoder.set_position(usize::try_from(address.checked_sub(function.address)?).ok()?).ok()?;
+    decoder.set_ip(address);
+    let instruction = decoder.can_decode().then(|| decoder.decode())?;
+    (!instruction.is_invalid()).then_some(instruction)
 }
 
 fn decode(function: &FunctionCode) -> Decoder<'_> {
@@ -176,7 +187,7 @@ pub(super) struct RandomPlace {
 }
 
 /// What a register holds while an accessor is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Held {
     /// Nothing of interest.
     Other,
@@ -184,6 +195,8 @@ enum Held {
     Session(u64),
     /// A pointer read from the session at `.0`, moved by `.1`.
     Pointed(u64, u64),
+    /// A word read from the session at `.0`, or if `.1` only its lowest bit.
+    Word(u64, bool),
 }
 
 /// Follows `SSL_get_client_random(session, out, length)` and tells what it copies from.
@@ -198,12 +211,13 @@ pub(super) fn random_place(accessor: &FunctionCode) -> Option<RandomPlace> {
     reads.place()
 }
 
-/// Follows `SSL_is_server(session)`: the offset of the word that it returns, in units of 4 bytes.
-pub(super) fn server_word(accessor: &FunctionCode) -> Option<u8> {
+/// Follows `SSL_is_server(session)`: the word of the session that it returns, or the bit of it. Other kinds of
+/// objects, for which it asks elsewhere, do not count.
+pub(super) fn returned_role(accessor: &FunctionCode) -> Option<RoleWord> {
     let mut reads = SessionReads::default();
     reads.follow(accessor);
-    let [offset] = reads.direct[..] else { return None };
-    word(offset)
+    let [(offset, one_bit)] = reads.returned[..] else { return None };
+    word(offset).map(|role| RoleWord { one_bit, ..role })
 }
 
 /// Reads NSS's `SSL_ExportKeyingMaterial(fd, ...)`, which hashes the client's random and then the server's: the offset
@@ -232,8 +246,8 @@ pub(super) fn copied_random(function: &FunctionCode) -> Option<u16> {
 }
 
 /// Reads NSS's `SSL_GetNegotiatedHostInfo(fd)`, which asks first which end the socket is: the offset of the word that
-/// says it, in units of 4 bytes.
-pub(super) fn socket_end_word(function: &FunctionCode) -> Option<u8> {
+/// says it.
+pub(super) fn socket_end_word(function: &FunctionCode) -> Option<RoleWord> {
     let mut instructions = decode(function).into_iter();
     instructions.find(|it| it.flow_control() == FlowControl::Call)?;
     let asks = |it: &Instruction| {
@@ -245,16 +259,16 @@ pub(super) fn socket_end_word(function: &FunctionCode) -> Option<u8> {
 }
 
 /// Reads `gnutls_auth_get_type(session)`, which asks first which end the session is: the offset of the word that
-/// says it, in units of 4 bytes.
-pub(super) fn entity_word(accessor: &FunctionCode) -> Option<u8> {
+/// says it.
+pub(super) fn entity_word(accessor: &FunctionCode) -> Option<RoleWord> {
     let compares = |instruction: &Instruction| instruction.mnemonic() == Mnemonic::Cmp;
     word(first_in_session(accessor, compares)?)
 }
 
-/// An offset of a word, in units of 4 bytes.
-fn word(offset: u64) -> Option<u8> {
+/// The word at an offset.
+fn word(offset: u64) -> Option<RoleWord> {
     let word = offset.is_multiple_of(4).then(|| u8::try_from(offset / 4).ok())??;
-    (word < Site::SERVER_MAX).then_some(word)
+    (word < RoleWord::WORD_MAX).then_some(RoleWord { word, one_bit: false })
 }
 
 /// Reads `gnutls_record_cork(session)`: the offset of the word that it sets.
@@ -286,63 +300,111 @@ fn first_in_session(function: &FunctionCode, wanted: impl Fn(&Instruction) -> bo
     None
 }
 
+/// Registers that a called function may change (System V psABI, 3.2.1).
+const CLOBBERED: [Register; 9] = [
+    Register::RAX,
+    Register::RCX,
+    Register::RDX,
+    Register::RSI,
+    Register::RDI,
+    Register::R8,
+    Register::R9,
+    Register::R10,
+    Register::R11,
+];
+
+/// What an accessor does with the session, on all of its paths.
 #[derive(Default)]
 struct SessionReads {
+    /// Offsets of eight bytes and more that are read in the session, or whose address is passed on.
     direct: Vec<u64>,
+    /// The same behind a pointer that was read at the first offset.
     pointed: Vec<(u64, u64)>,
+    /// Offsets of words that are returned, and whether only their lowest bit is.
+    returned: Vec<(u64, bool)>,
 }
 
+type Registers = [Held; 16];
+
 impl SessionReads {
+    /// Walks every path from the entry, each instruction once with what is held there.
     fn follow(&mut self, accessor: &FunctionCode) {
         let mut held = [Held::Other; 16];
         held[Register::RDI.number()] = Held::Session(0);
-        let mut decoder = decode(accessor);
-        for _ in 0..ACCESSOR_STEPS_MAX {
-            if !decoder.can_decode() {
-                return;
+        let mut paths = vec![(accessor.address, held)];
+        let mut seen = HashSet::new();
+        while let Some((mut at, mut held)) = paths.pop() {
+            while seen.len() < ACCESSOR_STEPS_MAX && seen.insert((at, held)) {
+                let Some(instruction) = instruction_at(accessor, at) else { break };
+                match instruction.flow_control() {
+                    FlowControl::Next => self.step(&mut held, &instruction),
+                    FlowControl::ConditionalBranch => paths.push((instruction.near_branch_target(), held)),
+                    FlowControl::Call | FlowControl::IndirectCall => self.call(&mut held),
+                    FlowControl::UnconditionalBranch => {
+                        at = instruction.near_branch_target();
+                        continue;
+                    }
+                    FlowControl::Return => {
+                        self.end(&held);
+                        break;
+                    }
+                    _ => break,
+                }
+                at = instruction.next_ip();
             }
-            let instruction = decoder.decode();
-            if instruction.is_invalid() {
-                return;
-            }
-            self.step(&mut held, &instruction);
         }
     }
 
-    fn step(&mut self, held: &mut [Held; 16], instruction: &Instruction) {
+    /// `memcpy` takes what it copies as its second argument.
+    fn call(&mut self, held: &mut Registers) {
+        self.note(held[Register::RSI.number()]);
+        CLOBBERED.iter().for_each(|register| held[register.number()] = Held::Other);
+    }
+
+    fn end(&mut self, held: &Registers) {
+        if let Held::Word(offset, one_bit) = held[Register::RAX.number()]
+            && !self.returned.contains(&(offset, one_bit))
+        {
+            self.returned.push((offset, one_bit));
+        }
+    }
+
+    fn step(&mut self, held: &mut Registers, instruction: &Instruction) {
         let source = self.source(held, instruction);
         if instruction.op0_kind() != OpKind::Register || !writes_first_operand(instruction) {
             return;
         }
         let target = instruction.op0_register();
-        if target.is_gpr() && target.size() == 8 {
-            held[target.full_register().number()] = source;
-        } else if target.is_gpr() {
-            held[target.full_register().number()] = Held::Other;
+        if target.is_gpr() {
+            let is_whole = target.size() == 8 || matches!(source, Held::Word(..));
+            held[target.full_register().number()] = if is_whole { source } else { Held::Other };
         }
     }
 
     /// What the instruction's source is, noting a read through the session.
-    fn source(&mut self, held: &[Held; 16], instruction: &Instruction) -> Held {
-        let copies = matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Lea);
+    fn source(&mut self, held: &Registers, instruction: &Instruction) -> Held {
         if instruction.op_count() == 2 && instruction.op1_kind() == OpKind::Memory {
             return self.memory(held, instruction);
         }
-        if copies && instruction.op1_kind() == OpKind::Register && instruction.op1_register().size() == 8 {
-            let register = instruction.op1_register();
-            return if register.is_gpr() { held[register.number()] } else { Held::Other };
+        let first = || match instruction.op0_register() {
+            register if register.is_gpr() => held[register.full_register().number()],
+            _ => Held::Other,
+        };
+        match instruction.mnemonic() {
+            Mnemonic::Mov if instruction.op1_kind() == OpKind::Register => {
+                let register = instruction.op1_register();
+                if register.is_gpr64() { held[register.number()] } else { Held::Other }
+            }
+            Mnemonic::Add => instruction.try_immediate(1).map_or(Held::Other, |by| moved(first(), by)),
+            Mnemonic::And => match (first(), instruction.try_immediate(1)) {
+                (Held::Word(offset, _), Ok(1)) => Held::Word(offset, true),
+                _ => Held::Other,
+            },
+            _ => Held::Other,
         }
-        if instruction.mnemonic() == Mnemonic::Add
-            && instruction.op0_kind() == OpKind::Register
-            && instruction.op0_register().is_gpr()
-        {
-            let sum = held[instruction.op0_register().full_register().number()];
-            return instruction.try_immediate(1).map_or(Held::Other, |by| moved(sum, by));
-        }
-        Held::Other
     }
 
-    fn memory(&mut self, held: &[Held; 16], instruction: &Instruction) -> Held {
+    fn memory(&mut self, held: &Registers, instruction: &Instruction) -> Held {
         let base = instruction.memory_base();
         if !base.is_gpr() || instruction.memory_index() != Register::None {
             return Held::Other;
@@ -352,16 +414,20 @@ impl SessionReads {
             self.note(address);
             return address;
         }
-        self.note(address);
-        match address {
-            Held::Session(offset) if instruction.mnemonic() == Mnemonic::Mov => Held::Pointed(offset, 0),
+        let is_short = instruction.memory_size().size() < 8;
+        if !is_short {
+            self.note(address);
+        }
+        match (address, instruction.mnemonic()) {
+            (Held::Session(offset), Mnemonic::Mov | Mnemonic::Movzx) if is_short => Held::Word(offset, false),
+            (Held::Session(offset), Mnemonic::Mov) => Held::Pointed(offset, 0),
             _ => Held::Other,
         }
     }
 
     fn note(&mut self, address: Held) {
         match address {
-            Held::Session(offset) if !self.direct.contains(&offset) => self.direct.push(offset),
+            Held::Session(offset) if offset != 0 && !self.direct.contains(&offset) => self.direct.push(offset),
             Held::Pointed(via, offset) if !self.pointed.contains(&(via, offset)) => {
                 self.pointed.push((via, offset))
             }
@@ -385,7 +451,7 @@ fn fit(via: u64, offset: u64) -> Option<RandomPlace> {
 
 fn moved(held: Held, by: u64) -> Held {
     match held {
-        Held::Other => Held::Other,
+        Held::Other | Held::Word(..) => Held::Other,
         Held::Session(offset) => Held::Session(offset.wrapping_add(by)),
         Held::Pointed(via, offset) => Held::Pointed(via, offset.wrapping_add(by)),
     }
@@ -494,10 +560,56 @@ mod tests {
         assert_eq!(random_place(&function(&code)), Some(RandomPlace { via: 0xa8, offset: 0xb8 }));
     }
 
+    fn check_role(code: &[u8], expected: Option<(u8, bool)>) {
+        let role = returned_role(&function(code)).map(|role| (role.word, role.one_bit));
+        assert_eq!(role, expected, "{code:x?}");
+    }
+
     #[test]
-    fn the_server_word_is_found() {
+    fn the_word_that_is_returned_tells_the_role() {
         // mov 0x38(%rdi),%eax; ret
-        assert_eq!(server_word(&function(&[0x8b, 0x47, 0x38, 0xc3])), Some(0x0e));
+        check_role(&[0x8b, 0x47, 0x38, 0xc3], Some((0x0e, false)));
+        // BoringSSL: movzbl 0xa4(%rdi),%eax; and $1,%eax; ret
+        let boring = [0x0f, 0xb6, 0x87, 0xa4, 0, 0, 0, 0x83, 0xe0, 0x01, 0xc3];
+        check_role(&boring, Some((0x29, true)));
+        // The same with another bit: and $2,%eax. With a place that is no word: 0xa5.
+        check_role(&[&boring[..9], &[2, 0xc3]].concat(), None);
+        check_role(&[&[0x0f, 0xb6, 0x87, 0xa5][..], &boring[4..]].concat(), None);
+        // OpenSSL 3.2 and later: cmpl $0,(%rdi); je +5; xor %edi,%edi; mov %rdi,%rax; mov 0x78(%rdi),%eax; ret.
+        // The object's kind is read, and on one path the session is gone.
+        let kinds = [0x83, 0x3f, 0x00, 0x74, 0x05, 0x31, 0xff, 0x48, 0x89, 0xf8, 0x8b, 0x47, 0x78, 0xc3];
+        check_role(&kinds, Some((0x1e, false)));
+        // mov (%rdi),%eax; test %eax,%eax; je +3; xor %eax,%eax; ret; mov 0x78(%rdi),%eax; ret
+        let kinds = [0x8b, 0x07, 0x85, 0xc0, 0x74, 0x03, 0x31, 0xc0, 0xc3, 0x8b, 0x47, 0x78, 0xc3];
+        check_role(&kinds, Some((0x1e, false)));
+        // A function is asked, and what it answers is returned: call +0; ret.
+        check_role(&[0x8b, 0x47, 0x38, 0xe8, 0, 0, 0, 0, 0xc3], None);
+        // One word or another: je +4; mov 0x38(%rdi),%eax; ret; mov 0x3c(%rdi),%eax; ret.
+        check_role(&[0x74, 0x04, 0x8b, 0x47, 0x38, 0xc3, 0x8b, 0x47, 0x3c, 0xc3], None);
+    }
+
+    #[test]
+    fn a_random_is_found_on_every_path() {
+        let check = |code: &[u8], via: u16, offset: u16| {
+            assert_eq!(random_place(&function(code)), Some(RandomPlace { via, offset }), "{code:x?}");
+        };
+        // BoringSSL: mov 0x30(%rdi),%rax; add $0x30,%rax; mov %rax,%rsi; call +0; ret
+        let boring =
+            [0x48, 0x8b, 0x47, 0x30, 0x48, 0x83, 0xc0, 0x30, 0x48, 0x89, 0xc6, 0xe8, 0, 0, 0, 0, 0xc3];
+        check(&boring, 0x30, 0x30);
+        // OpenSSL 3.5: mov (%rdi),%eax; je +8; call +0; mov %rax,%rdi; lea 0x188(%rdi),%rcx; ret
+        let kinds = [
+            0x8b, 0x07, 0x74, 0x08, 0xe8, 0, 0, 0, 0, 0x48, 0x89, 0xc7, 0x48, 0x8d, 0x8f, 0x88, 1, 0, 0, 0xc3,
+        ];
+        check(&kinds, Site::NONE, 0x188);
+    }
+
+    #[test]
+    fn a_loop_in_an_accessor_ends() {
+        // mov 0x160(%rdi),%rdx; jmp back
+        let code = [0x48, 0x8b, 0x97, 0x60, 1, 0, 0, 0xeb, 0xf7];
+        let place = random_place(&function(&code));
+        assert_eq!(place, Some(RandomPlace { via: Site::NONE, offset: 0x160 }));
     }
 
     #[test]
@@ -514,7 +626,7 @@ mod tests {
     fn the_end_of_a_session_is_found() {
         // cmpl $1,(%rdi); je +5; jmp +0
         let code = [0x83, 0x3f, 0x01, 0x74, 0x05, 0xe9, 0, 0, 0, 0];
-        assert_eq!(entity_word(&function(&code)), Some(0));
+        assert_eq!(entity_word(&function(&code)).map(|role| role.word), Some(0));
         assert_eq!(entity_word(&function(&[0xc3])), None);
     }
 
@@ -542,7 +654,7 @@ mod tests {
     fn the_end_of_a_socket_is_found() {
         // push %rbp; call +0; test %rax,%rax; je +0; mov 0xa8(%rax),%eax
         let asking = [0x55, 0xe8, 0, 0, 0, 0, 0x48, 0x85, 0xc0, 0x74, 0, 0x8b, 0x80, 0xa8, 0, 0, 0];
-        assert_eq!(socket_end_word(&function(&asking)), Some(0x2a));
+        assert_eq!(socket_end_word(&function(&asking)).map(|role| role.word), Some(0x2a));
         // The same without the call that finds the socket.
         assert_eq!(socket_end_word(&function(&asking[6..])), None);
         assert_eq!(socket_end_word(&function(&asking[..11])), None);
@@ -551,7 +663,7 @@ mod tests {
     #[test]
     fn an_accessor_that_reads_nothing_has_no_place() {
         assert_eq!(random_place(&function(&[0x31, 0xc0, 0xc3])), None);
-        assert_eq!(server_word(&function(&[0x31, 0xc0, 0xc3])), None);
+        assert_eq!(returned_role(&function(&[0x31, 0xc0, 0xc3])), None);
     }
 }
 

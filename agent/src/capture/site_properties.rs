@@ -32,7 +32,7 @@ proptest! {
         let function = FunctionCode { file_offset: 0, address, code, calls: Vec::new() };
         let site = probe_site(&function);
         prop_assert!(site.offset == 0 || site.offset < function.code.len() as u64, "{site:?}");
-        let _ = (random_place(&function), server_word(&function));
+        let _ = (random_place(&function), returned_role(&function));
         let _ = (entity_word(&function), cork_word(&function));
     }
 }

@@ -20,4 +20,4 @@ pub use policy::{
     AllowKey, AllowRules, OWN_MAX, PORT_RULES_MAX, PortRule, WAIVES_CLEARTEXT, WAIVES_NOT_ALLOWED,
 };
 pub use record::*;
-pub use site::{Function, SITES_MAX, Site};
+pub use site::{Function, RoleWord, SITES_MAX, Site};

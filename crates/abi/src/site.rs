@@ -12,14 +12,28 @@ pub struct Site {
     pub attachment: u16,
     /// The function.
     pub function: Function,
-    /// Offset of the word that says whether the session is a server's, in units of 4 bytes and below
-    /// [`Site::SERVER_MAX`], if it is known.
-    pub server: Option<u8>,
+    /// What says whether the session is a server's, if it is known.
+    pub server: Option<RoleWord>,
     /// OpenSSL: offset in the session object of a pointer to follow to the random. GnuTLS: offset of the word that
     /// says whether the session is corked. Or [`Site::NONE`].
     pub via: u16,
     /// Offset of the random, or [`Site::NONE`]; Go keeps none, it is taken from the hello as it is written.
     pub random: u16,
+}
+
+/// Where a session says which end it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RoleWord {
+    /// Offset of the word, in units of 4 bytes and below [`RoleWord::WORD_MAX`].
+    pub word: u8,
+    /// Only its lowest bit says it: BoringSSL keeps other things beside.
+    pub one_bit: bool,
+}
+
+impl RoleWord {
+    /// Words are below this.
+    pub const WORD_MAX: u8 = 127;
+    const ONE_BIT: u8 = 0x80;
 }
 
 /// A probed function.
@@ -118,14 +132,14 @@ impl Function {
 impl Site {
     /// The place is not known, or there is none.
     pub const NONE: u16 = u16::MAX;
-    /// Offsets of the server word are below this, in units of 4 bytes.
-    pub const SERVER_MAX: u8 = u8::MAX;
 
     /// The attach cookie.
     #[must_use]
     pub const fn pack(self) -> u64 {
         let server = match self.server {
-            Some(word) if word < Self::SERVER_MAX => word + 1,
+            Some(RoleWord { word, one_bit }) if word < RoleWord::WORD_MAX => {
+                (word + 1) | if one_bit { RoleWord::ONE_BIT } else { 0 }
+            }
             _ => 0,
         };
         (self.attachment as u64) << 48
@@ -147,13 +161,19 @@ impl Site {
         (cookie >> 40) as u32 & 0xff
     }
 
-    /// Offset of the server word in a cookie, in bytes, if it is known.
+    /// Offset of the word that tells a session's role in a cookie, in bytes, if it is known.
     #[must_use]
     pub const fn server_of(cookie: u64) -> Option<u32> {
-        match (cookie >> 32) as u32 & 0xff {
+        match (cookie >> 32) as u32 & (RoleWord::ONE_BIT as u32 - 1) {
             0 => None,
             word => Some((word - 1) * 4),
         }
+    }
+
+    /// Whether only the lowest bit of that word tells it.
+    #[must_use]
+    pub const fn is_one_bit(cookie: u64) -> bool {
+        (cookie >> 32) as u8 & RoleWord::ONE_BIT != 0
     }
 
     /// Offset of the pointer, or of the word that says whether the session is corked, in a cookie.
@@ -175,15 +195,16 @@ mod tests {
 
     #[test]
     fn every_part_of_a_cookie_survives_packing() {
-        for (server, bytes) in
-            [(None, None), (Some(0), Some(0)), (Some(0x0e), Some(0x38)), (Some(254), Some(1016))]
+        for (word, bytes) in [(None, None), (Some(0), Some(0)), (Some(0x0e), Some(0x38)), (Some(126), Some(504))]
         {
+            let one_bit = word == Some(0x0e);
+            let server = word.map(|word| RoleWord { word, one_bit });
             let function = Function::GnutlsSend2;
             let site = Site { attachment: 0xfffe, function, server, via: 0xa8, random: 0x1234 };
             let cookie = site.pack();
             assert_eq!(Site::attachment_of(cookie), 0xfffe);
             assert_eq!(Function::from_number(Site::function_of(cookie)), Some(function));
-            assert_eq!(Site::server_of(cookie), bytes);
+            assert_eq!((Site::server_of(cookie), Site::is_one_bit(cookie)), (bytes, one_bit));
             assert_eq!(Site::via_of(cookie), 0xa8);
             assert_eq!(Site::random_of(cookie), 0x1234);
         }
