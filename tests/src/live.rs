@@ -61,6 +61,12 @@ pub fn is_guest() -> bool {
     std::env::var_os("CPRVAGT_VM").is_some()
 }
 
+/// What a test does on a machine, and what of it in a guest: there it is enough that each way is gone once.
+#[must_use]
+pub fn here_or_in_guest<'a, T: ?Sized>(here: &'a T, in_guest: &'a T) -> &'a T {
+    if is_guest() { in_guest } else { here }
+}
+
 /// Where `program` is on PATH.
 #[must_use]
 pub fn which(program: &str) -> Option<PathBuf> {

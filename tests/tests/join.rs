@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cprvagt_tests::authority::BOTH_VERSIONS;
 use cprvagt_tests::lab::{Recipient, Service};
-use cprvagt_tests::live::{Need, can_run, is_guest};
+use cprvagt_tests::live::{Need, can_run, here_or_in_guest};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
@@ -16,7 +16,7 @@ use cprvagt_tests::{Expected, Job, Lab, Program, Trial, payload};
 const SETTLE: Duration = Duration::from_secs(240);
 const CONNECTIONS: usize = 100;
 /// The same in a guest, where a hundred handshakes take a minute.
-const CONNECTIONS_IN_GUEST: usize = 20;
+const CONNECTIONS_IN_GUEST: usize = 10;
 /// Requests on each connection.
 const REQUESTS: usize = 2;
 const RECIPIENTS: usize = 10;
@@ -50,7 +50,7 @@ fn a_hundred_connections_of_one_process_are_told_apart() {
             println!("skipped: a_hundred_connections ({}): {reason}", program.name());
             continue;
         }
-        let connections = if is_guest() { CONNECTIONS_IN_GUEST } else { CONNECTIONS };
+        let connections = *here_or_in_guest(&CONNECTIONS, &CONNECTIONS_IN_GUEST);
         let citizens = payload::citizens(50 + index as u64, REQUESTS * connections);
         let origin = |at: usize| recipients[at % RECIPIENTS].origin();
         let jobs: Vec<Job> = citizens
@@ -90,7 +90,7 @@ fn a_hundred_threads_of_one_process_are_told_apart() {
         })
         .collect();
     let trial = Trial::start(&lab, "", &[]).unwrap();
-    let citizens = payload::citizens(55, REQUESTS * CONNECTIONS);
+    let citizens = payload::citizens(55, REQUESTS * here_or_in_guest(&CONNECTIONS, &CONNECTIONS_IN_GUEST));
     let version = |at: usize| if at.is_multiple_of(3) { "1.2" } else { "1.3" };
     let connections: Vec<Connection> = citizens
         .chunks(REQUESTS)
@@ -130,7 +130,7 @@ fn the_same_request_again_is_told_again() {
     if !can_run("the_same_request_again_is_told_again", &[Need::Root, Need::Agent]) {
         return;
     }
-    const TIMES: usize = 5;
+    let times = *here_or_in_guest(&5, &2);
     let mut lab = Lab::new().unwrap();
     let recipient = lab.recipient("igen.analyse.example", Service::Https, Family::V4).unwrap();
     let trial = Trial::start(&lab, "", &[]).unwrap();
@@ -141,8 +141,8 @@ fn the_same_request_again_is_told_again() {
         let get = |citizen: &str| Job::get(format!("{}{}", recipient.origin(), target(citizen)));
         let body = format!("{{\"cpr\":\"{}\"}}", citizens[2]);
         let post = Job::post(format!("{}/gem", recipient.origin()), "application/json", body);
-        let mut jobs = vec![get(&citizens[0]); TIMES];
-        for _ in 0..TIMES {
+        let mut jobs = vec![get(&citizens[0]); times];
+        for _ in 0..times {
             jobs.extend([get(&citizens[1]), post.clone()]);
         }
         program.run(&lab, &jobs, 1).unwrap();
@@ -153,7 +153,7 @@ fn the_same_request_again_is_told_again() {
     let to = recipient.server.address();
     let expected: Vec<_> = citizens
         .iter()
-        .map(|citizen| Expected { times: TIMES, ..Expected::tls(citizen, to, &recipient.host, "1.3") })
+        .map(|citizen| Expected { times, ..Expected::tls(citizen, to, &recipient.host, "1.3") })
         .collect();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);

@@ -427,7 +427,9 @@ impl SessionReads {
 
     fn note(&mut self, address: Held) {
         match address {
-            Held::Session(offset) if offset != 0 && !self.direct.contains(&offset) => self.direct.push(offset),
+            Held::Session(offset) if offset != 0 && !self.direct.contains(&offset) => {
+                self.direct.push(offset)
+            }
             Held::Pointed(via, offset) if !self.pointed.contains(&(via, offset)) => {
                 self.pointed.push((via, offset))
             }

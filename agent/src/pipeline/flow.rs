@@ -40,6 +40,8 @@ const FLOW_BYTES_MAX: u64 = 1 << 50;
 pub struct FlowState {
     /// As the kernel told it last.
     pub kernel: Flow,
+    /// Which of all flows it is, counted as they were opened.
+    pub opened: u64,
     /// Who opened it, as far as known.
     pub process: Option<Arc<ProcessFacts>>,
     /// The name that a ClientHello asked for.
@@ -108,6 +110,7 @@ impl FlowState {
         let is_tls = kernel.kind == Kind::Tls as u32 || kernel.kind == Kind::TlsCopied as u32;
         Self {
             kernel: believable(kernel),
+            opened: 0,
             process,
             server_name: None,
             account: Account::default(),
@@ -122,6 +125,16 @@ impl FlowState {
             held: VecDeque::new(),
             copied: Copied::default(),
         }
+    }
+
+    /// Takes what the kernel tells of the flow once more; false if that counts anew and is another flow.
+    pub fn goes_on_as(&mut self, kernel: &Flow) -> bool {
+        let kernel = believable(*kernel);
+        let goes_on = kernel.wire_bytes >= self.kernel.wire_bytes && kernel.lost_bytes >= self.kernel.lost_bytes;
+        if goes_on {
+            (self.kernel.wire_bytes, self.kernel.lost_bytes) = (kernel.wire_bytes, kernel.lost_bytes);
+        }
+        goes_on
     }
 
     /// The far end.

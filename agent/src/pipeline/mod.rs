@@ -44,6 +44,9 @@ const ENDED_KEPT: Duration = Duration::from_secs(2);
 /// How long no bytes must have come before a decoder settles what it has.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
 
+/// How many flows must have been opened since for the kernel to have forgotten one: far fewer than its table holds.
+const FORGOTTEN_AFTER: u64 = 1024;
+
 /// What the pipeline asks its owner to do.
 pub enum Request {
     /// Show or send a leak.
@@ -72,6 +75,8 @@ pub struct Pipeline {
     sealer: Option<Sealer>,
     host: Host,
     flows: HashMap<u64, FlowState>,
+    /// Flows opened so far.
+    opened: u64,
     /// Flows outside the scope of inspection: their records are dropped, and not in the ledger.
     out_of_scope: HashSet<u64>,
     restless: HashMap<u64, Instant>,
@@ -100,6 +105,7 @@ impl Pipeline {
             sealer,
             host,
             flows: HashMap::new(),
+            opened: 0,
             out_of_scope: HashSet::new(),
             restless: HashMap::new(),
             writes: Writes::default(),
@@ -175,8 +181,18 @@ impl Pipeline {
             self.out_of_scope.insert(kernel.id);
             return;
         }
-        // A UDP flow that the kernel forgot comes back under its old id.
-        if let Some(before) = self.flows.insert(kernel.id, FlowState::new(kernel, process)) {
+        self.opened += 1;
+        if let Some(known) = self.flows.get_mut(&kernel.id)
+            && self.opened - known.opened < FORGOTTEN_AFTER
+            && known.goes_on_as(&kernel)
+        {
+            // Two processors sent on one UDP socket at once, and both told.
+            return;
+        }
+        // A UDP flow that the kernel forgot comes back under its old id, and counts anew.
+        let mut flow = FlowState::new(kernel, process);
+        flow.opened = self.opened;
+        if let Some(before) = self.flows.insert(kernel.id, flow) {
             self.enter(before);
         }
     }

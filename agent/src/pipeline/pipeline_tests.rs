@@ -278,7 +278,8 @@ fn a_write_before_its_random_is_proven_when_its_session_calls_again() {
     for (other, proof) in [(0, "proven"), (1, "likely")] {
         let (mut world, mut session) = (World::new(""), Session::new(3));
         let content = request("cpr", 0);
-        let undrawn = CallSample { flow: 0, random: 0, session: session.call.session + other, ..session.call };
+        let undrawn =
+            CallSample { flow: 0, random: 0, session: session.call.session + other, ..session.call };
         world.take_all(&undrawn.records(&content));
         world.take_all(&session.begin());
         world.take_all(&session.call.records(&content));
@@ -579,6 +580,31 @@ fn a_connection_cut_within_a_record_balances() {
         session.flow.header_len = header_len as u32;
         world.take(&session.end());
         world.balanced();
+    }
+}
+
+/// Two processors that send on one socket may both tell of the flow; one that the kernel forgot counts anew.
+#[test]
+fn a_datagram_flow_that_is_told_twice_has_one_account() {
+    let len = request("acpr", 0).len() as u64;
+    for (forgotten, later) in [(false, 0), (true, 0), (false, FORGOTTEN_AFTER)] {
+        let (mut world, mut flow) = (World::new(""), FlowSample { protocol: 17, ..plain(9) });
+        for (field, seq) in [("acpr", 1), ("bcpr", 2), ("ccpr", 3)] {
+            let anew = later > 0 || (forgotten && field == "ccpr");
+            flow.wire_bytes = if anew { len } else { flow.wire_bytes + len };
+            world.take(&flow.opening());
+            world.take(&sample::wire_data(&flow, seq, (0, 0, 0), &request(field, seq as usize)));
+            let others = (0..later).map(|it| FlowSample::tcp(u64::from(seq) * 10_000 + it, CLIENT, Kind::Plain));
+            others.for_each(|other| world.take(&other.opening()));
+        }
+        let (leaks, ledger) = world.balanced();
+        let flows = match (forgotten, later) {
+            (false, 0) => 1,
+            (true, _) => 2,
+            (false, _) => 3 * (1 + later),
+        };
+        assert_eq!((leaks.len(), ledger.wire_bytes, ledger.inspected_bytes), (3, 3 * len, 3 * len));
+        assert_eq!(ledger.flows, flows, "{forgotten} {later}");
     }
 }
 

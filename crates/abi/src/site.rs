@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn every_part_of_a_cookie_survives_packing() {
-        for (word, bytes) in [(None, None), (Some(0), Some(0)), (Some(0x0e), Some(0x38)), (Some(126), Some(504))]
+        for (word, bytes) in
+            [(None, None), (Some(0), Some(0)), (Some(0x0e), Some(0x38)), (Some(126), Some(504))]
         {
             let one_bit = word == Some(0x0e);
             let server = word.map(|word| RoleWord { word, one_bit });

@@ -18,7 +18,7 @@ use crate::program::{Job, Program};
 /// Look-alike messages in a whole plan, at least.
 pub const LOOK_ALIKES_MIN: usize = 10_000;
 /// The same in a guest of `cargo xtask vm`, which would be busy with them for minutes.
-pub const LOOK_ALIKES_IN_GUEST: usize = 1_000;
+pub const LOOK_ALIKES_IN_GUEST: usize = 200;
 /// Connections that a program opens at once, where it can.
 pub const CONNECTIONS: usize = 8;
 

@@ -4,17 +4,34 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Why a test is left to the machine at hand.
+const AMONG_ITSELF: &str = "the agent's processes among themselves; the kernel has no part in it";
+const BEFORE_A_KERNEL: &str = "ends, or is told, before the kernel has a part in it";
+
 /// Test binaries, and single tests, that no guest runs.
-const LEFT_OUT: [(&str, &str); 8] = [
+const LEFT_OUT: [(&str, &str); 18] = [
+    ("badinput::a_closed_output_ends_it", AMONG_ITSELF),
+    ("badinput::a_wrong_configuration_is_told_with_its_place", BEFORE_A_KERNEL),
+    ("badinput::commands_of_later_versions_say_so", BEFORE_A_KERNEL),
+    ("badinput::what_enrolment_needs_is_told_before_anything_is_done", BEFORE_A_KERNEL),
     ("browser", "looks at the collector's pages in Chromium; the kernel has no part in it"),
-    ("durable", "spool and collector under faults; the kernel has no part in it"),
+    ("clients", "programs with the libraries that other tests use; the kernel has no part in it"),
+    ("daemon::its_own_reports_are_not_watched", AMONG_ITSELF),
+    ("daemon::none_goes_on_without_the_others", AMONG_ITSELF),
+    ("daemon::reload_is_whole_or_not_at_all", AMONG_ITSELF),
+    ("daemon::status_tells_and_a_second_daemon_is_refused", AMONG_ITSELF),
+    ("daemon::the_service_manager_is_told", AMONG_ITSELF),
     ("demo::planted_numbers_arrive_where_they_were_planted", "is the lab alone; the demo itself runs"),
+    ("durable", "spool and collector under faults; the kernel has no part in it"),
     ("lab::a_hundred_connections_at_once_arrive_apart", "is the lab alone, for minutes"),
     (
         "lab::programs_reach_the_recipients_by_name",
         "is the lab alone; the agent's tests run these programs too",
     ),
-    ("clients", "programs with the libraries that other tests use; the kernel has no part in it"),
+    (
+        "privacy::planted_numbers_are_readable_nowhere",
+        "searches what the agent writes; the kernel has no part in it",
+    ),
     ("rehearsal", "decoder and matcher alone; the kernel has no part in it"),
     ("sealed", "what agent and collector store and say; the kernel has no part in it"),
 ];
