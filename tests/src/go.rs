@@ -7,15 +7,14 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
+use crate::binary;
 use crate::lab::Lab;
 
 /// The programs: each its file, named after the compiler and how it was linked. `$CPRVAGT_GO`, or what
 /// `cargo xtask test` has built.
 #[must_use]
 pub fn programs() -> Vec<PathBuf> {
-    let own = std::env::current_exe().unwrap_or_default();
-    let target = own.ancestors().nth(3).map(|target| target.join("go/programs"));
-    let folder = std::env::var_os("CPRVAGT_GO").map(PathBuf::from).or(target).unwrap_or_default();
+    let folder = binary::made_for_tests("CPRVAGT_GO", "go/programs");
     let mut programs: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|it| it.path()).collect();
     programs.sort();

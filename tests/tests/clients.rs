@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::writes::Library;
-use cprvagt_tests::{Expected, Lab, Trial, payload};
+use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
 
@@ -28,6 +28,20 @@ struct Client<'a> {
 /// A line with the URL.
 fn url(host: &str, target: &str) -> String {
     format!("https://{host}{target}\n")
+}
+
+/// A package from PyPI and what runs it.
+fn check_package(name: &str, package: &str, script: &str) {
+    let packages = binary::made_for_tests("CPRVAGT_PYTHON", "python");
+    let file = packages.join(package).join("__init__.py");
+    let script = format!("import sys; sys.path.insert(0, {:?})\n{script}", packages.display().to_string());
+    let client = Client {
+        files: &["/usr/bin/python3", &file.display().to_string()],
+        arguments: &["-c", &script, "{ca}"],
+        input: url,
+        tap: Library::Openssl.tap(),
+    };
+    check(name, &client);
 }
 
 fn check(name: &str, client: &Client<'_>) {
@@ -80,6 +94,38 @@ fn tstclnt() {
         tap: Library::Nss.tap(),
     };
     check("tstclnt", &client);
+}
+
+/// BoringSSL, linked into a larger file.
+#[test]
+fn curl_with_boringssl() {
+    let script = "
+import curl_cffi
+curl_cffi.requests.get(sys.stdin.read().strip(), verify=sys.argv[1]).raise_for_status()
+";
+    check_package("curl_with_boringssl", "curl_cffi", script);
+}
+
+/// OpenSSL 4.0, likewise.
+#[test]
+fn python_pyopenssl() {
+    let script = "
+import socket, urllib.parse
+from OpenSSL import SSL
+url = urllib.parse.urlsplit(sys.stdin.read().strip())
+context = SSL.Context(SSL.TLS_METHOD)
+context.load_verify_locations(sys.argv[1])
+context.set_verify(SSL.VERIFY_PEER)
+stream = SSL.Connection(context, socket.create_connection((url.hostname, 443)))
+stream.set_tlsext_host_name(url.hostname.encode())
+stream.set_connect_state()
+stream.do_handshake()
+request = f'GET {url.path}?{url.query} HTTP/1.1\\r\\nHost: {url.hostname}\\r\\nConnection: close\\r\\n\\r\\n'
+stream.sendall(request.encode())
+assert stream.recv(65536).startswith(b'HTTP/1.1 200')
+stream.shutdown()
+";
+    check_package("python_pyopenssl", "OpenSSL", script);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod go;
 mod later;
+mod python;
 mod refusal;
 mod setup;
 mod shell;

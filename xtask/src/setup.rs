@@ -29,12 +29,17 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 11] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 12] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
     ("/usr/bin/go", "golang-go", "makes leaking programs"),
-    ("pip3", "python3-pip", "fetches the newest Go, which makes leaking programs"),
+    (
+        "/usr/lib/python3/dist-packages/pip/__init__.py",
+        "python3-pip",
+        "fetches programs that Debian does not have",
+    ),
+    ("psql", "postgresql-client", "leaking program"),
     ("tstclnt", "libnss3-tools", "leaking program"),
     ("php", "php-cli", "leaking program"),
     ("ruby", "ruby", "leaking program"),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Programs};
-use crate::{go, setup, shell};
+use crate::{go, python, setup, shell};
 
 const UNIT: &str =
     "test --no-fail-fast --workspace --exclude cprvagt-ebpf --exclude cprvagt-tests -- --show-output";
@@ -25,6 +25,7 @@ const FAILURE_LINES: usize = 30;
 pub fn run() -> Result<()> {
     setup::for_tests()?;
     let programs = build::programs(build::Profile::Dev)?;
+    python::packages()?;
     go::programs()?;
     let mut tally = Tally::default();
     for tests in [UNIT, LIVE] {
@@ -145,7 +146,7 @@ impl std::fmt::Display for Tally {
 fn run_tests(arguments: &str, programs: &Programs) -> Result<Tally> {
     let mut cargo = shell::cargo(arguments);
     cargo.env("CPRVAGT_BIN", &programs.agent).env("CPRVAGT_COLLECTOR_BIN", &programs.collector);
-    cargo.env("CPRVAGT_GO", go::folder());
+    cargo.env("CPRVAGT_GO", go::folder()).env("CPRVAGT_PYTHON", python::folder());
     let mut tally = Tally::default();
     let ended_well = pass_through(&mut cargo, |line| tally.read(line))?;
     if !ended_well && tally.failed == 0 {

@@ -130,7 +130,8 @@ impl FlowState {
     /// Takes what the kernel tells of the flow once more; false if that counts anew and is another flow.
     pub fn goes_on_as(&mut self, kernel: &Flow) -> bool {
         let kernel = believable(*kernel);
-        let goes_on = kernel.wire_bytes >= self.kernel.wire_bytes && kernel.lost_bytes >= self.kernel.lost_bytes;
+        let goes_on =
+            kernel.wire_bytes >= self.kernel.wire_bytes && kernel.lost_bytes >= self.kernel.lost_bytes;
         if goes_on {
             (self.kernel.wire_bytes, self.kernel.lost_bytes) = (kernel.wire_bytes, kernel.lost_bytes);
         }

@@ -594,7 +594,8 @@ fn a_datagram_flow_that_is_told_twice_has_one_account() {
             flow.wire_bytes = if anew { len } else { flow.wire_bytes + len };
             world.take(&flow.opening());
             world.take(&sample::wire_data(&flow, seq, (0, 0, 0), &request(field, seq as usize)));
-            let others = (0..later).map(|it| FlowSample::tcp(u64::from(seq) * 10_000 + it, CLIENT, Kind::Plain));
+            let others =
+                (0..later).map(|it| FlowSample::tcp(u64::from(seq) * 10_000 + it, CLIENT, Kind::Plain));
             others.for_each(|other| world.take(&other.opening()));
         }
         let (leaks, ledger) = world.balanced();

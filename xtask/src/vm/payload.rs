@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::selection::{LeftOut, Scope, TestName, is_wanted};
 use crate::build::{self, Programs};
-use crate::{go, shell};
+use crate::{go, python, shell};
 
 const RUN: &str = include_str!("../../vm/run");
 /// What the names of our folders begin with; the process id follows.
@@ -51,6 +51,7 @@ impl Built {
             strip(file, &folder.path().join(binary))?;
             tests.extend(list(binary, file)?);
         }
+        python::packages()?;
         go::programs()?;
         for (from, to) in [(programs_folder(), "programs"), (go::folder(), "go-programs")] {
             let copied = Command::new("cp").arg("-r").arg(&from).arg(folder.path().join(to)).status();
