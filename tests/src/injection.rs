@@ -17,7 +17,7 @@ const SYSCALL_BYTES: u64 = 2;
 const BELOW_STACK_BYTES: u64 = 8192;
 
 /// How often a process is stopped until it waits in a system call.
-const TRIES_MAX: usize = 50;
+const TRIES_MAX: usize = 1000;
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// An argument of a system call.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cprvagt_tests::authority::BOTH_VERSIONS;
-use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::live::{Need, can_run, here_or_in_guest};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::pseudonym::Key;
 use cprvagt_tests::scratch::{Scratch, unique_name};
@@ -223,7 +223,7 @@ fn a_process_killed_while_it_writes_does_no_harm() {
     let plain = Server::tcp(lab.network(), plain_to, Speaks::Sink, None).unwrap();
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let citizens = payload::citizens(95, 2);
-    let large = || vec![Write::sized(4 << 20, ""); 64];
+    let large = || vec![Write::sized(4 << 20, ""); *here_or_in_guest(&64, &16)];
     for round in 0..6 {
         let (server, connection) = match round % 3 {
             0 => (&tls, Connection::tls(tls_to, HOST, large()).version("1.3")),
