@@ -5,22 +5,30 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs::File;
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use cprvagt_tests::agent::wait_at_most;
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
 use cprvagt_tests::writes::Library;
 use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// How a program is asked for a URL; `{ca}` and `{host}` stand for the lab's authority and the recipient.
+/// How a program is asked for a URL; `{ca}`, `{host}` and `{input}` stand for the lab's authority, the recipient, and a file.
 struct Client<'a> {
     /// The program, and what it needs beside itself.
     files: &'a [&'a str],
     arguments: &'a [&'a str],
-    /// What it reads from standard input: never its arguments, which everybody can see.
+    /// What it reads from standard input, or from the file `{input}`: never its arguments, which everybody can see.
     input: fn(host: &str, target: &str) -> String,
+    /// What it ends with.
+    status: i32,
     /// The beginning of the tap's name.
     tap: &'a str,
 }
@@ -39,6 +47,7 @@ fn check_package(name: &str, package: &str, script: &str) {
         files: &["/usr/bin/python3", &file.display().to_string()],
         arguments: &["-c", &script, "{ca}"],
         input: url,
+        status: 0,
         tap: Library::Openssl.tap(),
     };
     check(name, &client);
@@ -58,10 +67,15 @@ fn check(name: &str, client: &Client<'_>) {
         let input = lab.scratch().write(&format!("request-{version}"), request).unwrap();
         let mut command = lab.command(client.files[0]).unwrap();
         let authority = lab.authority().file().display().to_string();
-        let filled = |text: &&str| text.replace("{ca}", &authority).replace("{host}", &recipient.host);
-        command.args(client.arguments.iter().map(filled));
+        let file = input.display().to_string();
+        let filled = |text: &&str| {
+            text.replace("{ca}", &authority).replace("{host}", &recipient.host).replace("{input}", &file)
+        };
+        // git's setting of this name goes before its configuration.
+        command.env("GIT_SSL_CAINFO", &authority).args(client.arguments.iter().map(filled));
         let output = command.stdin(File::open(input).unwrap()).stdout(Stdio::null()).output().unwrap();
-        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(client.status), "{version}: {said}");
     }
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
     let seen = trial.stop().unwrap();
@@ -78,6 +92,7 @@ fn gnutls_cli() {
         files: &["gnutls-cli"],
         arguments: &["--x509cafile={ca}", "{host}"],
         input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        status: 0,
         tap: Library::Gnutls.tap(),
     };
     check("gnutls_cli", &client);
@@ -91,6 +106,7 @@ fn tstclnt() {
         // It knows no authority without a database of NSS's; "-o" goes on all the same.
         arguments: &["-D", "-o", "-V", "tls1.2:tls1.3", "-h", "{host}", "-p", "443"],
         input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        status: 0,
         tap: Library::Nss.tap(),
     };
     check("tstclnt", &client);
@@ -128,6 +144,113 @@ stream.shutdown()
     check_package("python_pyopenssl", "OpenSSL", script);
 }
 
+/// Debian's is built with GnuTLS. It asks for a repository, and says that there is none.
+#[test]
+fn git() {
+    let client = Client {
+        files: &["git"],
+        arguments: &["-c", "include.path={input}", "ls-remote", "kilde"],
+        input: |host, target| format!("[remote \"kilde\"]\nurl = \"https://{host}{target}\"\n"),
+        status: 128,
+        tap: Library::Gnutls.tap(),
+    };
+    check("git", &client);
+}
+
+/// It asks in clear whether the server speaks TLS, and goes on in TLS.
+#[test]
+fn psql() {
+    let needs = [Need::Root, Need::Agent, Need::Program("/usr/bin/python3"), Need::Program("psql")];
+    if !can_run("psql", &needs) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let host = "db.analyse.example";
+    let [certificate, key] = lab.authority().files(lab.scratch(), host).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/postgres_server.py");
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(49, 2);
+    let mut expected = Vec::new();
+    for (citizen, version) in citizens.iter().zip(["1.2", "1.3"]) {
+        let address = lab.spare_address(Family::V4).unwrap();
+        let mut server = Command::new("/usr/bin/python3");
+        server.arg(script).arg(address.to_string()).args([&certificate, &key]).stdout(Stdio::piped());
+        let mut server = lab.network().inside(|| server.spawn()).unwrap();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        let text = payload::named(citizen);
+        let query = format!("INSERT INTO sag (notat) VALUES ('{text}');\n");
+        let query = lab.scratch().write(&format!("query-{version}"), query).unwrap();
+        let authority = lab.authority().file().display().to_string();
+        let mut psql = lab.command("psql").unwrap();
+        psql.arg("--no-psqlrc").arg(format!(
+            "host={host} hostaddr={address} user=sag dbname=sag gssencmode=disable sslmode=verify-full \
+             sslrootcert={authority} ssl_min_protocol_version=TLSv{version} ssl_max_protocol_version=TLSv{version}"
+        ));
+        let output = psql.stdin(File::open(query).unwrap()).output().unwrap();
+        let ended = wait_at_most(&mut server, SETTLE).unwrap();
+        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(ended.is_some_and(|status| status.success()), "the server of {version}");
+        expected.push(Expected::tls(citizen, SocketAddr::new(address, 5432), host, version));
+    }
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+    assert_eq!(seen.ledger["lost"], serde_json::json!([]), "{:#}", seen.ledger);
+}
+
+/// As a reverse proxy to a server that speaks TLS: what the proxy passes on is told, not what it is asked.
+#[test]
+fn nginx() {
+    const PORT: u16 = 18_443;
+    let needs = [Need::Root, Need::Agent, Need::Program("nginx"), Need::Program("curl")];
+    if !can_run("nginx", &needs) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let recipients = lab.recipient_of_each_version().unwrap();
+    let authority = lab.authority().file().display().to_string();
+    let places = recipients.iter().enumerate().map(|(at, (recipient, _))| {
+        format!(
+            "location /{at}/ {{ proxy_pass https://{host}/; proxy_ssl_server_name on; proxy_ssl_verify on; \
+             proxy_ssl_name {host}; proxy_ssl_trusted_certificate {authority}; \
+             proxy_ssl_protocols TLSv1.2 TLSv1.3; }}\n",
+            host = recipient.host,
+        )
+    });
+    let folder = lab.scratch().path().display().to_string();
+    let config = format!(
+        "daemon off; user root; pid {folder}/nginx.pid; error_log stderr;\n\
+         events {{}}\n\
+         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
+         fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
+         server {{ listen 127.0.0.1:{PORT};\n{}}} }}\n",
+        places.collect::<String>()
+    );
+    let config = lab.scratch().write("nginx.conf", config).unwrap();
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let mut nginx = lab.command("nginx").unwrap();
+    let mut nginx = nginx.arg("-c").arg(config).spawn().unwrap();
+    let citizens = payload::citizens(50, recipients.len());
+    let mut asked = true;
+    for (at, citizen) in citizens.iter().enumerate() {
+        let url = format!("url = \"http://127.0.0.1:{PORT}/{at}/sag?cpr={citizen}\"\n");
+        let url = lab.scratch().write(&format!("url-{at}"), url).unwrap();
+        let mut curl = lab.command("curl").unwrap();
+        curl.args(["--silent", "--fail", "--output", "/dev/null", "--retry", "30", "--retry-connrefused"]);
+        asked &= curl.args(["--retry-delay", "1", "--config"]).arg(url).status().unwrap().success();
+    }
+    kill(Pid::from_raw(nginx.id().cast_signed()), Signal::SIGTERM).unwrap();
+    nginx.wait().unwrap();
+    assert!(asked && recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
+        Expected::tls(citizen, recipient.server.address(), &recipient.host, version)
+    });
+    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
+    assert!(seen.leaks.iter().all(|leak| leak["process"]["comm"] == "nginx"), "{:?}", seen.leaks);
+    seen.assert_all_inspected_of(&recipients);
+}
+
 #[test]
 fn python_requests() {
     let script = "import requests, sys; \
@@ -136,6 +259,7 @@ fn python_requests() {
         files: &["/usr/bin/python3", "/usr/lib/python3/dist-packages/requests/__init__.py"],
         arguments: &["-c", script, "{ca}"],
         input: url,
+        status: 0,
         tap: Library::Openssl.tap(),
     };
     check("python_requests", &client);
@@ -156,6 +280,7 @@ asyncio.run(main())
         files: &["/usr/bin/python3", "/usr/lib/python3/dist-packages/aiohttp/__init__.py"],
         arguments: &["-c", script, "{ca}"],
         input: url,
+        status: 0,
         tap: Library::Openssl.tap(),
     };
     check("python_aiohttp", &client);
@@ -171,6 +296,7 @@ fn perl() {
         files: &["/usr/bin/perl", "/usr/share/perl5/IO/Socket/SSL.pm"],
         arguments: &["-MHTTP::Tiny", "-e", script, "{ca}"],
         input: url,
+        status: 0,
         tap: Library::Openssl.tap(),
     };
     check("perl", &client);
@@ -184,6 +310,7 @@ fn php() {
         files: &["php"],
         arguments: &["-r", script, "{ca}"],
         input: url,
+        status: 0,
         tap: Library::Openssl.tap(),
     };
     check("php", &client);
@@ -200,6 +327,7 @@ fn ruby() {
         files: &["ruby"],
         arguments: &["-rnet/http", "-e", script, "{ca}"],
         input: url,
+        status: 0,
         tap: Library::Openssl.tap(),
     };
     check("ruby", &client);

@@ -29,7 +29,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 12] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 14] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
@@ -40,6 +40,8 @@ const TEST_PROGRAMS: [(&str, &str, &str); 12] = [
         "fetches programs that Debian does not have",
     ),
     ("psql", "postgresql-client", "leaking program"),
+    ("git", "git", "leaking program"),
+    ("nginx", "nginx-light", "leaking program, as a proxy"),
     ("tstclnt", "libnss3-tools", "leaking program"),
     ("php", "php-cli", "leaking program"),
     ("ruby", "ruby", "leaking program"),
