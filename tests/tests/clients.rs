@@ -112,6 +112,46 @@ fn tstclnt() {
     check("tstclnt", &client);
 }
 
+/// `openssl s_client` of another release of Debian, started as `start` says; `{folder}` stands for where it is.
+fn check_release(name: &str, release: &str, start: &[&str]) {
+    let folder = binary::made_for_tests("CPRVAGT_OPENSSL", "openssl").join(release).display().to_string();
+    let start: Vec<String> = start.iter().map(|text| text.replace("{folder}", &folder)).collect();
+    let s_client = ["s_client", "-quiet", "-verify_return_error", "-CAfile", "{ca}", "-servername", "{host}"];
+    let arguments = start[1..].iter().map(String::as_str).chain(s_client).chain(["-connect", "{host}:443"]);
+    let client = Client {
+        files: &[&start[0], &format!("{folder}/usr/bin/openssl")],
+        arguments: &arguments.collect::<Vec<_>>(),
+        input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        status: 0,
+        tap: Library::Openssl.tap(),
+    };
+    // One that runs for long, so that the agent finds its library when it starts.
+    let mut waiting = Command::new(&start[0]);
+    waiting.args(&start[1..]).args(["dgst", "-sha256"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let waiting = waiting.spawn();
+    check(name, &client);
+    if let Ok(mut waiting) = waiting {
+        drop(waiting.stdin.take());
+        waiting.wait().unwrap();
+    }
+}
+
+/// Debian 11's.
+#[test]
+fn openssl_1_1() {
+    let paths = "LD_LIBRARY_PATH={folder}/usr/lib/x86_64-linux-gnu";
+    check_release("openssl_1_1", "1.1", &["/usr/bin/env", paths, "{folder}/usr/bin/openssl"]);
+}
+
+/// Debian 13's, with the C library that it needs.
+#[test]
+fn openssl_3_5() {
+    let libraries = "{folder}/usr/lib/x86_64-linux-gnu";
+    let loader = format!("{libraries}/ld-linux-x86-64.so.2");
+    let start = [&loader, "--library-path", libraries, "{folder}/usr/bin/openssl"];
+    check_release("openssl_3_5", "3.5", &start);
+}
+
 /// BoringSSL, linked into a larger file.
 #[test]
 fn curl_with_boringssl() {

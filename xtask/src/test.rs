@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Programs};
+use crate::vm::releases;
 use crate::{go, python, setup, shell};
 
 const UNIT: &str =
@@ -27,6 +28,7 @@ pub fn run() -> Result<()> {
     let programs = build::programs(build::Profile::Dev)?;
     python::packages()?;
     go::programs()?;
+    releases::unpack()?;
     let mut tally = Tally::default();
     for tests in [UNIT, LIVE] {
         tally.add(run_tests(tests, &programs)?);
@@ -147,6 +149,7 @@ fn run_tests(arguments: &str, programs: &Programs) -> Result<Tally> {
     let mut cargo = shell::cargo(arguments);
     cargo.env("CPRVAGT_BIN", &programs.agent).env("CPRVAGT_COLLECTOR_BIN", &programs.collector);
     cargo.env("CPRVAGT_GO", go::folder()).env("CPRVAGT_PYTHON", python::folder());
+    cargo.env("CPRVAGT_OPENSSL", releases::folder());
     let mut tally = Tally::default();
     let ended_well = pass_through(&mut cargo, |line| tally.read(line))?;
     if !ended_well && tally.failed == 0 {

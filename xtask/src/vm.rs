@@ -22,6 +22,7 @@ mod page;
 mod payload;
 mod port;
 mod qemu;
+pub mod releases;
 mod results;
 mod round;
 mod selection;
