@@ -16,6 +16,7 @@ mod packet;
 mod processes;
 mod ring;
 mod socket_tap;
+mod tls_call;
 mod tls_records;
 mod tls_sites;
 mod tls_tap;

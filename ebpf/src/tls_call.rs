@@ -1,0 +1,177 @@
+//! One call of a writing function: where its arguments are, and what its session says of itself.
+//!
+//! *Invariants*: of a process's memory nothing is believed; what cannot be read is absent.
+
+use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
+use cprvagt_abi::{Counter, Function, Site};
+
+use crate::{counters::Skip, maps::SESSIONS};
+
+/// Most plaintext of a TLS record (RFC 8446, 5.1).
+const RECORD_MAX: u64 = 1 << 14;
+/// GnuTLS's states of a session that is corked, before and after it was asked for new keys (`rsend_state_t`).
+const CORKED: u32 = 1;
+const CORKED_TO_KEY_UPDATE: u32 = 2;
+/// GnuTLS's number for a server's end of a session (`GNUTLS_SERVER`).
+const GNUTLS_SERVER: u32 = 1;
+
+/// Content types of TLS records (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+/// Kinds of handshake messages, and where a hello has its random (RFC 8446, 4 and 4.1.2).
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const HELLO_RANDOM: u64 = 6;
+
+/// What a call hands over.
+pub struct Call {
+    pub session: u64,
+    pub buffer: u64,
+    pub length: u64,
+    pub cookie: u64,
+    pub tgid: u32,
+}
+
+/// The call at whose site the program runs.
+#[inline(always)]
+pub fn read(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
+    let function = Site::function_of(cookie);
+    let registers = Registers::read(ctx);
+    let (session, buffer, raw) = if Function::is_go(function) {
+        read_go_call(&registers, tgid)?
+    } else {
+        (registers.rdi, registers.rsi, registers.rdx)
+    };
+    let length = if Function::takes_int(function) { i64::from(raw as i32) } else { raw as i64 };
+    if length <= 0 {
+        return Err(Counter::TlsWriteEmpty);
+    }
+    let mut call = Call { session, buffer, length: length as u64, cookie, tgid };
+    if Function::sends_one_record(function) {
+        // A program hands over all that is left of a large buffer at each call.
+        if call.length > RECORD_MAX {
+            call.length = RECORD_MAX;
+        }
+        refuse_corked(&call)?;
+    }
+    Ok(call)
+}
+
+/// The registers that arguments are in.
+struct Registers {
+    rax: u64,
+    rbx: u64,
+    rcx: u64,
+    rdx: u64,
+    rsi: u64,
+    rdi: u64,
+}
+
+impl Registers {
+    /// Each from its own place: the compiler would choose the place first and load then, and every kernel's verifier
+    /// refuses a moved context.
+    #[inline(always)]
+    fn read(ctx: &ProbeContext) -> Self {
+        // SAFETY: the kernel hands a uprobe program readable registers.
+        unsafe {
+            Self {
+                rax: (&raw const (*ctx.regs).rax).read_volatile(),
+                rbx: (&raw const (*ctx.regs).rbx).read_volatile(),
+                rcx: (&raw const (*ctx.regs).rcx).read_volatile(),
+                rdx: (&raw const (*ctx.regs).rdx).read_volatile(),
+                rsi: (&raw const (*ctx.regs).rsi).read_volatile(),
+                rdi: (&raw const (*ctx.regs).rdi).read_volatile(),
+            }
+        }
+    }
+}
+
+/// Session, buffer and length of a call that Go's compiler made: its own registers (ABIInternal).
+#[inline(always)]
+fn read_go_call(registers: &Registers, tgid: u32) -> Result<(u64, u64, u64), Skip> {
+    let (session, kind, buffer, length) = (registers.rax, registers.rbx as u8, registers.rcx, registers.rdi);
+    if kind == APPLICATION_DATA {
+        return Ok((session, buffer, length));
+    }
+    if kind == HANDSHAKE {
+        note_hello([u64::from(tgid), session], buffer);
+    }
+    Err(Counter::TlsWriteProtocol)
+}
+
+/// A hello names the session: a client's by its random; a server's says that what was known of this address was
+/// another session.
+#[inline(always)]
+fn note_hello(session: [u64; 2], message: u64) {
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user(message as *const u8) } {
+        Ok(CLIENT_HELLO) => {
+            // SAFETY: as above.
+            if let Ok(random) = unsafe { bpf_probe_read_user((message + HELLO_RANDOM) as *const [u64; 4]) } {
+                let _ = SESSIONS.insert(session, random, 0);
+            }
+        }
+        Ok(SERVER_HELLO) => {
+            let _ = SESSIONS.remove(session);
+        }
+        _ => {}
+    }
+}
+
+/// A corked session keeps what it is given, and hands it to the same function when it is uncorked.
+#[inline(always)]
+fn refuse_corked(call: &Call) -> Result<(), Skip> {
+    let offset = Site::via_of(call.cookie);
+    if offset == Site::NONE {
+        return Ok(());
+    }
+    // SAFETY: the helper checks the address.
+    match unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) } {
+        Ok(CORKED | CORKED_TO_KEY_UPDATE) => Err(Counter::TlsWriteCorked),
+        _ => Ok(()),
+    }
+}
+
+/// The server's end of a connection holds the same client random: it must not pass for the client's.
+#[inline(always)]
+pub fn refuse_server(call: &Call) -> Result<(), Skip> {
+    let Some(offset) = Site::server_of(call.cookie) else {
+        return Ok(());
+    };
+    // SAFETY: the helper checks the address.
+    let word = unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) };
+    let Ok(word) = word else { return Ok(()) };
+    let function = Site::function_of(call.cookie);
+    let is_server = if Function::is_gnutls(function) {
+        word == GNUTLS_SERVER
+    } else if Function::is_go(function) {
+        // Go says whether it is the client's, in one byte.
+        word as u8 == 0
+    } else if Site::is_one_bit(call.cookie) {
+        word & 1 != 0
+    } else {
+        word != 0
+    };
+    if is_server { Err(Counter::TlsWriteServer) } else { Ok(()) }
+}
+
+/// The session's client random; zeros when it cannot be read.
+#[inline(always)]
+pub fn random_of(call: &Call) -> [u64; 4] {
+    const NONE: [u64; 4] = [0; 4];
+    if Function::is_go(Site::function_of(call.cookie)) {
+        // SAFETY: the value is copied out at once.
+        return unsafe { SESSIONS.get([u64::from(call.tgid), call.session]) }.copied().unwrap_or(NONE);
+    }
+    let (via, offset) = (Site::via_of(call.cookie), Site::random_of(call.cookie));
+    if offset == Site::NONE {
+        return NONE;
+    }
+    let mut base = call.session;
+    if via != Site::NONE && !Function::is_gnutls(Site::function_of(call.cookie)) {
+        // SAFETY: the helper checks the address.
+        base = unsafe { bpf_probe_read_user((base + u64::from(via)) as *const u64) }.unwrap_or(0);
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user((base + u64::from(offset)) as *const [u64; 4]) }.unwrap_or(NONE)
+}
