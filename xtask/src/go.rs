@@ -37,7 +37,7 @@ fn build_all(name: &str, go: &Path, root: Option<&Path>, source: &Path) -> Resul
     }
     for (linked, arguments) in LINKED {
         let program = folder().join(format!("{name}{linked}"));
-        if is_newer(&program, source) {
+        if [source, go].iter().all(|it| is_newer(&program, it)) {
             continue;
         }
         let mut command = Command::new(go);

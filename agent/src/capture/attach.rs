@@ -160,7 +160,7 @@ impl TlsTap {
                 tracing::warn!(
                     path,
                     name = function.symbol(),
-                    "not observed: it was made by a Go before 1.17"
+                    "not observed: it was made by a Go before 1.17, or its code is not understood"
                 );
                 continue;
             };

@@ -20,6 +20,10 @@ const ACCEPT: usize = 1;
 const SEND: usize = 7;
 const WRITE: usize = 9;
 const METHODS: usize = 12;
+/// Relocations that are looked at: NSS has a thousand.
+const RELOCATIONS_MAX: usize = 1 << 20;
+/// Tables of the right form that are looked into: NSS has two.
+const TABLES_MAX: usize = 256;
 /// Bytes of code that are looked at to tell what `write` does.
 const WRITE_CODE: u64 = 16;
 
@@ -36,7 +40,7 @@ pub(super) fn find(elf: &Elf<'_>, _name: &str) -> Option<u64> {
         let write = code_at(elf, table[WRITE], WRITE_CODE)?;
         (jumps_with_zero_flags(&write, table[WRITE]) == Some(table[SEND])).then_some(table[SEND])
     };
-    words.windows(METHODS).filter(is_table).find_map(sends)
+    words.windows(METHODS).filter(is_table).take(TABLES_MAX).find_map(sends)
 }
 
 /// The words of a section as they are when the program runs, but for where it is loaded.
@@ -44,6 +48,7 @@ fn pointers(elf: &Elf<'_>, address: u64, data: &[u8]) -> Vec<u64> {
     let relocations = elf.dynamic_relocations().into_iter().flatten();
     let end = address.saturating_add(data.len() as u64);
     let relative: HashMap<u64, u64> = relocations
+        .take(RELOCATIONS_MAX)
         .filter(|(at, it)| (address..end).contains(at) && it.target() == RelocationTarget::Absolute)
         .map(|(at, it)| (at, it.addend().cast_unsigned()))
         .collect();

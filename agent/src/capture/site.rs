@@ -197,6 +197,8 @@ enum Held {
     Pointed(u64, u64),
     /// A word read from the session at `.0`, or if `.1` only its lowest bit.
     Word(u64, bool),
+    /// A byte read from the session there.
+    Byte(u64),
 }
 
 /// Follows `SSL_get_client_random(session, out, length)` and tells what it copies from.
@@ -252,7 +254,8 @@ pub(super) fn socket_end_word(function: &FunctionCode) -> Option<RoleWord> {
     instructions.find(|it| it.flow_control() == FlowControl::Call)?;
     let asks = |it: &Instruction| {
         let reads = it.op_kinds().any(|kind| kind == OpKind::Memory) && it.memory_size().size() == 4;
-        let of_socket = !matches!(it.memory_base(), Register::RSP | Register::RBP | Register::None);
+        let of_frame = it.memory_base() == Register::RBP && (it.memory_displacement64().cast_signed() < 0);
+        let of_socket = !of_frame && !matches!(it.memory_base(), Register::RSP | Register::None);
         reads && of_socket && matches!(it.mnemonic(), Mnemonic::Mov | Mnemonic::Cmp | Mnemonic::Test)
     };
     word(instructions.take(ACCESSOR_STEPS_MAX).find(asks)?.memory_displacement64())
@@ -376,7 +379,7 @@ impl SessionReads {
         }
         let target = instruction.op0_register();
         if target.is_gpr() {
-            let is_whole = target.size() == 8 || matches!(source, Held::Word(..));
+            let is_whole = target.size() == 8 || matches!(source, Held::Word(..) | Held::Byte(_));
             held[target.full_register().number()] = if is_whole { source } else { Held::Other };
         }
     }
@@ -397,7 +400,7 @@ impl SessionReads {
             }
             Mnemonic::Add => instruction.try_immediate(1).map_or(Held::Other, |by| moved(first(), by)),
             Mnemonic::And => match (first(), instruction.try_immediate(1)) {
-                (Held::Word(offset, _), Ok(1)) => Held::Word(offset, true),
+                (Held::Word(offset, _) | Held::Byte(offset), Ok(1)) => Held::Word(offset, true),
                 _ => Held::Other,
             },
             _ => Held::Other,
@@ -419,7 +422,15 @@ impl SessionReads {
             self.note(address);
         }
         match (address, instruction.mnemonic()) {
-            (Held::Session(offset), Mnemonic::Mov | Mnemonic::Movzx) if is_short => Held::Word(offset, false),
+            // A byte by itself: its neighbours are other things.
+            (Held::Session(offset), Mnemonic::Mov | Mnemonic::Movzx)
+                if instruction.memory_size().size() == 1 =>
+            {
+                Held::Byte(offset)
+            }
+            (Held::Session(offset), Mnemonic::Mov) if instruction.memory_size().size() == 4 => {
+                Held::Word(offset, false)
+            }
             (Held::Session(offset), Mnemonic::Mov) => Held::Pointed(offset, 0),
             _ => Held::Other,
         }
@@ -453,7 +464,7 @@ fn fit(via: u64, offset: u64) -> Option<RandomPlace> {
 
 fn moved(held: Held, by: u64) -> Held {
     match held {
-        Held::Other | Held::Word(..) => Held::Other,
+        Held::Other | Held::Word(..) | Held::Byte(_) => Held::Other,
         Held::Session(offset) => Held::Session(offset.wrapping_add(by)),
         Held::Pointed(via, offset) => Held::Pointed(via, offset.wrapping_add(by)),
     }
@@ -574,6 +585,8 @@ mod tests {
         // BoringSSL: movzbl 0xa4(%rdi),%eax; and $1,%eax; ret
         let boring = [0x0f, 0xb6, 0x87, 0xa4, 0, 0, 0, 0x83, 0xe0, 0x01, 0xc3];
         check_role(&boring, Some((0x29, true)));
+        // A byte by itself: movzbl 0xa4(%rdi),%eax; ret.
+        check_role(&[&boring[..7], &[0xc3]].concat(), None);
         // The same with another bit: and $2,%eax. With a place that is no word: 0xa5.
         check_role(&[&boring[..9], &[2, 0xc3]].concat(), None);
         check_role(&[&[0x0f, 0xb6, 0x87, 0xa5][..], &boring[4..]].concat(), None);

@@ -26,6 +26,9 @@ const CODE_MAX_UNTOLD: u64 = 512;
 /// Bytes that are read at once: a file may say that any part of it is as long as a disk.
 const PIECE_BYTES_MAX: u64 = 128 << 20;
 
+/// Sections of a file; a compiler that puts each function into one of its own does so before the file is linked.
+const SECTIONS_MAX: usize = 4096;
+
 /// Functions that a file may have without a symbol: the function, a symbol that such a file has, and what finds it.
 const UNNAMED: [(Function, Option<&str>, fn(&Elf<'_>, &str) -> Option<u64>); 2] = [
     (Function::GoWriteRecord, None, pclntab::find),
@@ -60,6 +63,9 @@ impl Symbols {
     pub(super) fn read(file: &File, names: &[&'static str]) -> Option<Self> {
         let cache = ReadCache::new(file);
         let elf = Elf::parse(Pieces(&cache)).ok()?;
+        if elf.elf_section_table().len() > SECTIONS_MAX {
+            return None;
+        }
         let build_id = elf.build_id().ok().flatten().map(hex);
         let mut functions = collect(&elf, SHT_DYNSYM, names).unwrap_or_default();
         if functions.is_empty() {

@@ -140,6 +140,7 @@ pub struct CallSample {
     pub random: u8,
     pub tgid: u32,
     pub tid: u32,
+    pub function: u32,
 }
 
 impl Default for CallSample {
@@ -152,6 +153,7 @@ impl Default for CallSample {
             random: 0,
             tgid: 4_000_001,
             tid: 4_000_001,
+            function: 1,
         }
     }
 }
@@ -162,7 +164,7 @@ impl CallSample {
         Bytes::new(TlsWrite::TAG)
             .u64(&[self.write, self.flow, self.session, self.buffer, length])
             .raw(&[self.random; 32])
-            .u32(&[self.tgid, self.tid, 1, 0])
+            .u32(&[self.tgid, self.tid, self.function, 0])
             .raw(b"sample\0\0\0\0\0\0\0\0\0\0")
             .u64(&[0])
             .with(payload)

@@ -324,11 +324,8 @@ proptest::proptest! {
 /// Go sends a write in records of its own choice, short ones first, and never the same bytes twice without meaning it.
 #[test]
 fn what_leaves_whole_is_taken_piece_by_piece() {
-    let go = |content: &[u8]| {
-        let mut write = CallSample::default().whole(content);
-        write.call.function = cprvagt_abi::Function::GoWriteRecord as u32;
-        write
-    };
+    let function = cprvagt_abi::Function::GoWriteRecord as u32;
+    let go = |content: &[u8]| CallSample { function, ..CallSample::default() }.whole(content);
     let mut flow = TlsFlow::default();
     flow.answered(0x0303, 0xC02F);
     // The second write would fit the first record: it is not its turn.

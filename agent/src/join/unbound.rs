@@ -26,16 +26,20 @@ pub struct Name {
     tgid: u32,
     session: u64,
     random: [u8; 32],
+    /// Without a random: it may still be drawn. Go writes none of a program's bytes before its hello; there it was
+    /// not seen, and no later hello is this session's.
+    may_draw: bool,
 }
 
 impl Name {
     /// The session of a write.
     pub const fn of(write: &Write) -> Self {
-        Self { tgid: write.call.tgid, session: write.call.session, random: write.call.random }
+        let may_draw = !write.leaves_whole();
+        Self { tgid: write.call.tgid, session: write.call.session, random: write.call.random, may_draw }
     }
 
     fn is_undrawn_of(&self, tgid: u32) -> bool {
-        self.tgid == tgid && self.random == NO_RANDOM
+        self.tgid == tgid && self.random == NO_RANDOM && self.may_draw
     }
 }
 
@@ -99,7 +103,7 @@ impl Unbound {
 
     /// The writes of a session that showed itself later, with its random and flow.
     pub fn take_by_session(&mut self, tgid: u32, session: u64) -> Vec<Write> {
-        let name = Name { tgid, session, random: NO_RANDOM };
+        let name = Name { tgid, session, random: NO_RANDOM, may_draw: true };
         self.by_name.get(&name).copied().map(|place| self.remove(place)).unwrap_or_default()
     }
 

@@ -253,6 +253,33 @@ fn a_write_before_its_random_is_drawn_is_bound_as_likely() {
     assert_eq!(world.balanced().0, ["cpr 3 tls likely sent", "kcpr 3 tls proven sent"]);
 }
 
+/// Go writes nothing before its hello: what has no random is older than the agent, and no later connection's, though
+/// the process opens one at once, and Go gives addresses anew.
+#[test]
+fn a_go_session_whose_hello_was_not_seen_is_no_other_ones() {
+    for verdict in [Verdict::Inspect, Verdict::Allowed] {
+        let (mut world, mut session) = (World::new(""), Session::new(3));
+        session.call.function = cprvagt_abi::Function::GoWriteRecord as u32;
+        session.flow.verdict = verdict as u32;
+        let old = CallSample { flow: 0, random: 0, ..session.call };
+        world.take_all(&old.records(&request("acpr", 0)));
+        if verdict == Verdict::Allowed {
+            world.take(&sample::hello(&session.flow, 3, b""));
+        } else {
+            world.take_all(&session.begin());
+            let content = request("bcpr", 1);
+            world.take_all(&session.write(&content));
+            world.take_all(&session.sent(&content));
+            world.take(&session.end());
+        }
+        world.pass(WAIT);
+        let mut leaks = world.balanced().0;
+        leaks.sort();
+        let others: &[&str] = if verdict == Verdict::Inspect { &["bcpr 3 tls proven sent"] } else { &[] };
+        assert_eq!(leaks, [&["acpr nowhere tls unknown unknown"], others].concat(), "{verdict:?}");
+    }
+}
+
 #[test]
 fn of_two_undrawn_sessions_each_waits_until_it_shows_itself() {
     let (mut world, mut one, mut two) = (World::new(""), Session::new(3), Session::new(4));
