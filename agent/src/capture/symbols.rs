@@ -29,8 +29,11 @@ const PIECE_BYTES_MAX: u64 = 128 << 20;
 /// Sections of a file; a compiler that puts each function into one of its own does so before the file is linked.
 const SECTIONS_MAX: usize = 4096;
 
+/// Finds the address of a function that has no symbol.
+type Finder = fn(&Elf<'_>, &str) -> Option<u64>;
+
 /// Functions that a file may have without a symbol: the function, a symbol that such a file has, and what finds it.
-const UNNAMED: [(Function, Option<&str>, fn(&Elf<'_>, &str) -> Option<u64>); 2] = [
+const UNNAMED: [(Function, Option<&str>, Finder); 2] = [
     (Function::GoWriteRecord, None, pclntab::find),
     (Function::NssSecureSend, Some("SSL_ExportKeyingMaterial"), methods::find),
 ];
