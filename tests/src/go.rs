@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use crate::binary;
+use crate::held::Held;
 use crate::lab::Lab;
 
 /// The programs: each its file, named after the compiler and how it was linked. `$CPRVAGT_GO`, or what
@@ -21,26 +22,12 @@ pub fn programs() -> Vec<PathBuf> {
     programs
 }
 
-/// A program that runs and does nothing, as one that runs for long: an agent that starts finds it. Killed on drop.
-#[derive(Debug)]
-pub struct Idle(Child);
-
-impl Idle {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn start(program: &Path) -> Result<Self> {
-        let child = Command::new(program).arg("idle").stdin(Stdio::piped()).spawn();
-        Ok(Self(child.with_context(|| format!("starting {}", program.display()))?))
-    }
-}
-
-impl Drop for Idle {
-    fn drop(&mut self) {
-        let _ended_already = self.0.kill();
-        let _reaped_already = self.0.wait();
-    }
+/// A program that runs and does nothing, as one that runs for long: an agent that starts finds it.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn idle(program: &Path) -> Result<Held> {
+    Held::start(Command::new(program).arg("idle").stdin(Stdio::piped()))
 }
 
 /// Has a program do what it is told: `requests` or `writes`, each line of which is one of `jobs`.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cprvagt_tests::agent::wait_at_most;
+use cprvagt_tests::held::Held;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::writes::Library;
@@ -215,8 +215,8 @@ fn psql() {
         let address = lab.spare_address(Family::V4).unwrap();
         let mut server = Command::new("/usr/bin/python3");
         server.arg(script).arg(address.to_string()).args([&certificate, &key]).stdout(Stdio::piped());
-        let mut server = lab.network().inside(|| server.spawn()).unwrap();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        let mut server = lab.network().inside(|| Held::start(&mut server)).unwrap();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
         let text = payload::named(citizen);
         let query = format!("INSERT INTO sag (notat) VALUES ('{text}');\n");
         let query = lab.scratch().write(&format!("query-{version}"), query).unwrap();
@@ -227,9 +227,8 @@ fn psql() {
              sslrootcert={authority} ssl_min_protocol_version=TLSv{version} ssl_max_protocol_version=TLSv{version}"
         ));
         let output = psql.stdin(File::open(query).unwrap()).output().unwrap();
-        let ended = wait_at_most(&mut server, SETTLE).unwrap();
         assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(ended.is_some_and(|status| status.success()), "the server of {version}");
+        server.end().unwrap();
         expected.push(Expected::tls(citizen, SocketAddr::new(address, 5432), host, version));
     }
     let seen = trial.stop().unwrap();
@@ -269,7 +268,7 @@ fn nginx() {
     let config = lab.scratch().write("nginx.conf", config).unwrap();
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let mut nginx = lab.command("nginx").unwrap();
-    let mut nginx = nginx.arg("-c").arg(config).spawn().unwrap();
+    let mut nginx = Held::start(nginx.arg("-c").arg(config)).unwrap();
     let citizens = payload::citizens(50, recipients.len());
     let mut asked = true;
     for (at, citizen) in citizens.iter().enumerate() {
@@ -279,8 +278,8 @@ fn nginx() {
         curl.args(["--silent", "--fail", "--output", "/dev/null", "--retry", "30", "--retry-connrefused"]);
         asked &= curl.args(["--retry-delay", "1", "--config"]).arg(url).status().unwrap().success();
     }
-    kill(Pid::from_raw(nginx.id().cast_signed()), Signal::SIGTERM).unwrap();
-    nginx.wait().unwrap();
+    kill(Pid::from_raw(nginx.0.id().cast_signed()), Signal::SIGTERM).unwrap();
+    nginx.0.wait().unwrap();
     assert!(asked && recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
     let seen = trial.stop().unwrap();
     let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {

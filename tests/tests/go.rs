@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cprvagt_tests::agent::wait_at_most;
 use cprvagt_tests::authority::BOTH_VERSIONS;
+use cprvagt_tests::held::{Held, asked_once};
 use cprvagt_tests::lab::{Recipient, Service};
 use cprvagt_tests::live::{Need, can_run, here_or_in_guest, is_guest};
 use cprvagt_tests::network::Family;
@@ -41,8 +41,8 @@ fn programs(test: &str) -> Vec<PathBuf> {
 }
 
 /// Programs that were running when the agent came.
-fn idle(programs: &[PathBuf]) -> Vec<go::Idle> {
-    programs.iter().map(|program| go::Idle::start(program).unwrap()).collect()
+fn idle(programs: &[PathBuf]) -> Vec<Held> {
+    programs.iter().map(|program| go::idle(program).unwrap()).collect()
 }
 
 #[test]
@@ -146,19 +146,8 @@ fn what_a_server_answers_is_not_told() {
     for program in &programs {
         let address = lab.spare_address(Family::V4).unwrap();
         let mut server = go::server(&lab, program, address, HOST, &text).unwrap();
-        let mut server = lab.network().inside(|| server.spawn()).unwrap();
-        let mut curl = lab.command("curl").unwrap();
-        curl.args(["--silent", "--show-error", "--http1.1", "--retry", "30", "--retry-connrefused"]);
-        curl.args(["--retry-delay", "1", "--cacert"]).arg(lab.authority().file());
-        curl.arg("--resolve").arg(format!("{HOST}:443:{address}"));
-        let output = curl.arg(format!("https://{HOST}/sag")).output().unwrap();
-        let ended = wait_at_most(&mut server, SETTLE).unwrap();
-        if ended.is_none() {
-            server.kill().unwrap();
-            server.wait().unwrap();
-        }
-        assert!(ended.is_some_and(|it| it.success()), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(String::from_utf8_lossy(&output.stdout).contains(&payload::named(&citizen)));
+        let answer = asked_once(&lab, &mut server, HOST, address).unwrap();
+        assert!(answer.contains(&payload::named(&citizen)));
     }
     let seen = trial.stop().unwrap();
     assert_eq!(seen.mismatches(&[]), Vec::<String>::new());

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cprvagt_tests::authority::BOTH_VERSIONS;
+use cprvagt_tests::held::asked_once;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
@@ -102,27 +103,8 @@ fn what_a_server_answers_is_not_told() {
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let mut server = Command::new("/usr/bin/python3");
     server.arg(script).arg(address.to_string()).arg("443").arg(certificate).arg(key).arg(text);
-    let mut server = lab.network().inside(|| server.spawn()).unwrap();
-    let mut curl = lab.command("curl").unwrap();
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--retry",
-        "30",
-        "--retry-connrefused",
-        "--retry-delay",
-        "1",
-        "--cacert",
-    ]);
-    curl.arg(lab.authority().file()).arg("--resolve").arg(format!("{HOST}:443:{address}"));
-    let output = curl.arg(format!("https://{HOST}/sag")).output().unwrap();
-    let ended = cprvagt_tests::agent::wait_at_most(&mut server, SETTLE).unwrap();
-    if ended.is_none() {
-        server.kill().unwrap();
-        server.wait().unwrap();
-    }
-    assert!(ended.is_some_and(|status| status.success()), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains(&payload::named(&citizen)));
+    let answer = asked_once(&lab, &mut server, HOST, address).unwrap();
+    assert!(answer.contains(&payload::named(&citizen)));
     let seen = trial.stop().unwrap();
     assert_eq!(seen.mismatches(&[]), Vec::<String>::new());
     assert_eq!(seen.counter("tls_write_server_total"), 1, "{:?}", seen.counters);
