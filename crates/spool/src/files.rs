@@ -85,6 +85,16 @@ impl Disk {
     }
 }
 
+/// The lock is given up with the directory, not when the last copy of its descriptor is closed: a child of this
+/// process has one until it runs its own program.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.lock {
+            let _closing_does_the_same = rustix::fs::flock(lock, FlockOperation::Unlock);
+        }
+    }
+}
+
 impl Files for Disk {
     type File = File;
 
@@ -164,5 +174,22 @@ impl Files for Disk {
     fn free(&self) -> io::Result<u64> {
         let statistics = rustix::fs::statvfs(&self.dir)?;
         Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_let_go_is_free_although_a_child_still_has_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = Disk::new(dir.path()).unwrap();
+        assert!(disk.lock().unwrap());
+        let childs = disk.lock.as_ref().unwrap().try_clone().unwrap();
+        assert!(Disk::existing(dir.path()).lock().is_err(), "it is in use");
+        drop(disk);
+        assert!(!Disk::existing(dir.path()).lock().unwrap());
+        drop(childs);
     }
 }
