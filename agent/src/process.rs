@@ -75,6 +75,8 @@ struct Known {
 
 /// Where facts about processes come from: `/proc`, or a process of ours that may read it.
 pub trait LookUp {
+    /// The ids of all that run now.
+    fn running(&mut self) -> Vec<u32>;
     /// All that is known now; of a process that is gone, its id.
     fn read(&mut self, pid: u32) -> ProcessFacts;
     /// What tells whether it is still the same process and program.
@@ -94,6 +96,19 @@ impl Processes {
     /// An empty memory over `source`.
     pub fn new(source: Box<dyn LookUp>) -> Self {
         Self { source, known: HashMap::new() }
+    }
+
+    /// A memory of all that run now: one that ends a moment after its first bytes is known only if it was before.
+    pub fn of_running(source: Box<dyn LookUp>, now: Instant) -> Self {
+        let mut processes = Self::new(source);
+        for pid in processes.source.running().into_iter().take(PROCESSES_MAX) {
+            let facts = processes.source.read(pid);
+            // The kernel's own threads have none.
+            if facts.exe.is_some() {
+                processes.remember(facts, now);
+            }
+        }
+        processes
     }
 
     /// What is known about `pid`, alive or lately dead.

@@ -37,6 +37,16 @@ fn the_dead_are_remembered_for_a_while() {
 }
 
 #[test]
+fn one_that_ran_before_is_known_when_it_is_gone() {
+    let dir = procfs("/bin/short", 1);
+    let now = Instant::now();
+    let mut processes = Processes::of_running(Box::new(Procfs::new(dir.path())), now);
+    fs::remove_dir_all(dir.path().join("7")).unwrap();
+    let facts = processes.facts(7, now + Duration::from_secs(5));
+    assert_eq!(facts.exe.as_deref(), Some("/bin/short"));
+}
+
+#[test]
 fn an_id_used_again_is_another_process() {
     let dir = procfs("/bin/first", 1);
     let (mut processes, now) = (over(&dir), Instant::now());

@@ -28,6 +28,11 @@ impl Default for Procfs {
 }
 
 impl LookUp for Procfs {
+    fn running(&mut self) -> Vec<u32> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    }
+
     fn read(&mut self, pid: u32) -> ProcessFacts {
         self.facts(pid)
     }

@@ -133,8 +133,8 @@ impl Watch {
         let mut capture = Capture::start(&capture_options, Opener::Here)?;
         let ring = capture.ring()?;
         let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
-        let processes = Processes::new(Box::new(Procfs::default()));
         let now = Instant::now();
+        let processes = Processes::of_running(Box::new(Procfs::default()), now);
         Ok(Self {
             capture,
             ring,

@@ -29,10 +29,13 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 14] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 17] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
+    ("/usr/include/openssl/ssl.h", "libssl-dev", "is linked into a leaking program"),
+    ("cc", "gcc", "makes leaking programs"),
+    ("objcopy", "binutils", "takes symbols out of them"),
     ("/usr/bin/go", "golang-go", "makes leaking programs"),
     (
         "/usr/lib/python3/dist-packages/pip/__init__.py",

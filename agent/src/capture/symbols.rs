@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use cprvagt_abi::Function;
 use object::{
@@ -28,6 +29,9 @@ const PIECE_BYTES_MAX: u64 = 128 << 20;
 
 /// Sections of a file; a compiler that puts each function into one of its own does so before the file is linked.
 const SECTIONS_MAX: usize = 4096;
+
+/// Where packages of debug symbols put them, on this host; a container's own are not looked for.
+const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
 
 /// Finds the address of a function that has no symbol.
 type Finder = fn(&Elf<'_>, &str) -> Option<u64>;
@@ -58,8 +62,8 @@ pub(super) struct Symbols {
 }
 
 impl Symbols {
-    /// Looks up `names` in the dynamic symbol table, then, if none is there, in the full one; `None` when
-    /// the file is not a 64-bit ELF file.
+    /// Looks up `names` in the dynamic symbol table, then, if none is there, in the full one, then in that of the
+    /// file's debug file, if this host has it; `None` when the file is not a 64-bit ELF file.
     ///
     /// The full table of a large program takes a hundred times longer to read than the dynamic one, and a
     /// program that was just started writes meanwhile.
@@ -70,9 +74,12 @@ impl Symbols {
             return None;
         }
         let build_id = elf.build_id().ok().flatten().map(hex);
-        let mut functions = collect(&elf, SHT_DYNSYM, names).unwrap_or_default();
+        let mut functions = collect(&elf, SHT_DYNSYM, names, &elf).unwrap_or_default();
         if functions.is_empty() {
-            functions = collect(&elf, SHT_SYMTAB, names).unwrap_or_default();
+            functions = collect(&elf, SHT_SYMTAB, names, &elf).unwrap_or_default();
+        }
+        if let (true, Some(build_id)) = (functions.is_empty(), &build_id) {
+            functions = collect_apart(build_id, names, &elf).unwrap_or_default();
         }
         find_unnamed(&elf, names, &mut functions);
         find_calls(&elf, names, &mut functions);
@@ -108,7 +115,26 @@ impl<'a> ReadRef<'a> for Pieces<'a> {
     }
 }
 
-/// The functions of a table that have one of these names; the first of each name.
+/// The functions of a file that keeps its symbols in another one.
+fn collect_apart(
+    build_id: &str,
+    names: &[&'static str],
+    code: &Elf<'_>,
+) -> Option<Vec<(&'static str, FunctionCode)>> {
+    let file = File::open(debug_file(build_id)?).ok()?;
+    let cache = ReadCache::new(&file);
+    let elf = Elf::parse(Pieces(&cache)).ok()?;
+    let is_its = elf.build_id().ok().flatten().map(hex).is_some_and(|it| it == build_id);
+    if is_its { collect(&elf, SHT_SYMTAB, names, code) } else { None }
+}
+
+/// Where a debug file of this build id is installed (gdb's manual, "Separate Debug Files").
+fn debug_file(build_id: &str) -> Option<PathBuf> {
+    let (folder, name) = build_id.split_at_checked(2)?;
+    Some(Path::new(DEBUG_FILES).join(folder).join(format!("{name}.debug")))
+}
+
+/// The functions of a table that have one of these names, with their code in `code`; the first of each name.
 ///
 /// Table and strings are read whole, once: a name at a time takes a hundred times longer, and there are a hundred
 /// thousand.
@@ -116,6 +142,7 @@ fn collect(
     elf: &Elf<'_>,
     kind: SectionType,
     names: &[&'static str],
+    code: &Elf<'_>,
 ) -> Option<Vec<(&'static str, FunctionCode)>> {
     let (endian, pieces, sections) = (elf.endian(), elf.data(), elf.elf_section_table());
     let table = sections.iter().find(|section| section.sh_type(endian) == kind)?;
@@ -129,7 +156,7 @@ fn collect(
         if symbol.st_shndx.get(endian) == SHN_UNDEF || address == 0 || known {
             continue;
         }
-        if let Some(function) = read_code(elf, address, symbol.st_size.get(endian)) {
+        if let Some(function) = read_code(code, address, symbol.st_size.get(endian)) {
             functions.push((*wanted, function));
         }
     }
@@ -271,6 +298,18 @@ mod tests {
         assert_eq!(calls("gnutls_record_send"), ["gnutls_record_send2"]);
         assert_eq!(calls("gnutls_record_uncork"), ["gnutls_record_send"]);
         assert!(calls("gnutls_record_cork").is_empty());
+    }
+
+    #[test]
+    fn a_debug_file_is_named_after_the_build_id() {
+        for (build_id, expected) in [
+            ("b65cf41f9b1e", Some("/usr/lib/debug/.build-id/b6/5cf41f9b1e.debug")),
+            ("b6", Some("/usr/lib/debug/.build-id/b6/.debug")),
+            ("b", None),
+            ("", None),
+        ] {
+            assert_eq!(debug_file(build_id).as_deref(), expected.map(Path::new), "{build_id}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub fn serve(stream: UnixStream) -> io::Result<()> {
         let mut procfs = Procfs::default();
         while let Ok(Some(question)) = receive(&stream) {
             let answer = match question {
+                Question::Running => Answer::Running(procfs.running()),
                 Question::Read(pid) => Answer::Facts(procfs.read(pid)),
                 Question::Identity(pid) => Answer::Identity(procfs.identity(pid)),
             };
@@ -43,6 +44,13 @@ impl RemoteProcfs {
 }
 
 impl LookUp for RemoteProcfs {
+    fn running(&mut self) -> Vec<u32> {
+        match self.ask(&Question::Running) {
+            Some(Answer::Running(running)) => running,
+            _ => Vec::new(),
+        }
+    }
+
     fn read(&mut self, pid: u32) -> ProcessFacts {
         match self.ask(&Question::Read(pid)) {
             Some(Answer::Facts(facts)) => facts,
@@ -71,6 +79,7 @@ mod tests {
         assert_eq!(remote.read(own), local.read(own));
         assert_eq!(remote.identity(own), local.identity(own));
         assert!(remote.identity(own).exe.is_some());
+        assert!(remote.running().contains(&own));
     }
 
     #[test]
@@ -78,6 +87,7 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
         let mut remote = RemoteProcfs(ours);
+        assert!(remote.running().is_empty());
         assert_eq!(remote.read(7), ProcessFacts::of_pid(7));
         assert_eq!(remote.identity(7), Identity::default());
     }

@@ -84,8 +84,8 @@ impl Inspecting {
         let policy = policy(&settings.config, settings.min)?;
         let key = Key::from_bytes(&Zeroizing::new(settings.pseudonym_key));
         let keys = Keys { key, sealer: Some(Sealer::new(settings.controller)) };
-        let processes = Processes::new(Box::new(RemoteProcfs(facts)));
         let now = Instant::now();
+        let processes = Processes::of_running(Box::new(RemoteProcfs(facts)), now);
         Ok(Self {
             control,
             ring,

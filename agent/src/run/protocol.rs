@@ -87,6 +87,8 @@ pub struct InspectStatus {
 /// What inspect asks of the thread that may read `/proc`.
 #[derive(Serialize, Deserialize)]
 pub enum Question {
+    /// Which processes run.
+    Running,
     /// All that is known of a process.
     Read(u32),
     /// Whether it is still the same.
@@ -96,6 +98,8 @@ pub enum Question {
 /// The answers, in the order of the questions.
 #[derive(Serialize, Deserialize)]
 pub enum Answer {
+    /// To [`Question::Running`].
+    Running(Vec<u32>),
     /// To [`Question::Read`].
     Facts(ProcessFacts),
     /// To [`Question::Identity`].

@@ -16,8 +16,17 @@ use crate::{setup, shell};
 
 /// What a guest has beside Debian's essential packages and the programs of the tests: a library that tests load
 /// themselves is among it.
-const PACKAGES: [&str; 9] =
-    ["busybox", "ca-certificates", "dbus", "kmod", "libcap2-bin", "libnss3", "procps", "systemd", "systemd-sysv"];
+const PACKAGES: [&str; 9] = [
+    "busybox",
+    "ca-certificates",
+    "dbus",
+    "kmod",
+    "libcap2-bin",
+    "libnss3",
+    "procps",
+    "systemd",
+    "systemd-sysv",
+];
 /// What nobody reads in a guest.
 const LEFT_OUT: [&str; 4] =
     ["/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*"];

@@ -152,7 +152,7 @@ fn test_binaries() -> Result<Vec<(String, PathBuf)>> {
 }
 
 fn strip(from: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("strip").arg("--strip-debug").arg("-o").args([to, from]).status();
+    let status = Command::new("strip").arg("--strip-all").arg("-o").args([to, from]).status();
     ensure!(status.context("starting strip")?.success(), "stripping {} failed", from.display());
     Ok(())
 }

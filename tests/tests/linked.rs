@@ -1,0 +1,151 @@
+//! Programs that have OpenSSL linked in: read with their symbols, or with those that a package of debug symbols brings;
+//! without any, a blind spot with a name.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cprvagt_tests::held::Held;
+use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::{Expected, Lab, Seen, Trial, payload};
+
+const NEEDS: [Need<'static>; 6] = [
+    Need::Root,
+    Need::Agent,
+    Need::Program("cc"),
+    Need::Program("objcopy"),
+    Need::Program("strip"),
+    Need::Program("/usr/include/openssl/ssl.h"),
+];
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/openssl_client.c");
+const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
+const SETTLE: Duration = Duration::from_secs(120);
+
+fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The program, with its symbols. Each has a build id of its own.
+fn program(lab: &Lab, name: &str) -> PathBuf {
+    let program = lab.scratch().path().join(name);
+    let mut compiler = Command::new("cc");
+    let build_id = format!("-Wl,--build-id=0x{}", uuid());
+    compiler.args(["-O2", &build_id, "-o"]).arg(&program).arg(SOURCE);
+    succeed(compiler.args(["-l:libssl.a", "-l:libcrypto.a"]));
+    program
+}
+
+/// 16 bytes that nothing else has, as hex.
+fn uuid() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().trim().replace('-', "")
+}
+
+/// The debug file of a program, where a package would put it; gone on drop.
+struct DebugFile(PathBuf);
+
+impl DebugFile {
+    fn install(program: &Path) -> Self {
+        let notes = succeed(Command::new("readelf").arg("--notes").arg(program));
+        let build_id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ")).unwrap();
+        let (folder, name) = build_id.split_at(2);
+        let folder = Path::new(DEBUG_FILES).join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let file = Self(folder.join(format!("{name}.debug")));
+        succeed(Command::new("objcopy").arg("--only-keep-debug").args([program, &file.0]));
+        file
+    }
+}
+
+impl Drop for DebugFile {
+    fn drop(&mut self) {
+        let _gone_already = fs::remove_file(&self.0);
+        // Other packages' files may be there, and keep theirs.
+        let _not_empty = self.0.parent().map(fs::remove_dir);
+    }
+}
+
+/// A program, running since before the agent came, sends a request in each version.
+fn check(name: &str, seed: u64, prepare: fn(&Path) -> Option<DebugFile>, judge: fn(&Seen, &[Expected<'_>])) {
+    if !can_run(name, &NEEDS) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let program = program(&lab, "klient");
+    let _debug_file = prepare(&program);
+    let recipients = lab.recipient_of_each_version().unwrap();
+    let citizens = payload::citizens(seed, recipients.len());
+    let clients = recipients.iter().map(|(recipient, version)| {
+        let mut command = lab.command(program.to_str().unwrap()).unwrap();
+        command.args([&recipient.host, "443"]).arg(lab.authority().file()).arg(version);
+        Held::start(command.stdin(Stdio::piped())).unwrap()
+    });
+    let clients: Vec<Held> = clients.collect();
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    for ((mut client, (recipient, _)), citizen) in clients.into_iter().zip(&recipients).zip(&citizens) {
+        let host = &recipient.host;
+        let request = format!("GET /sag?cpr={citizen} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut client.0.stdin.take().unwrap(), request.as_bytes()).unwrap();
+        client.end().unwrap();
+    }
+    assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
+        Expected::tls(citizen, recipient.server.address(), &recipient.host, version)
+    });
+    judge(&seen, &expected.collect::<Vec<_>>());
+    if !seen.leaks.is_empty() {
+        seen.assert_all_inspected_of(&recipients);
+    }
+}
+
+fn strip(program: &Path) {
+    succeed(Command::new("strip").arg("--strip-all").arg(program));
+}
+
+fn is_told(seen: &Seen, expected: &[Expected<'_>]) {
+    assert_eq!(seen.mismatches(expected), Vec::<String>::new());
+}
+
+#[test]
+fn with_its_symbols_it_is_read() {
+    check("with_its_symbols_it_is_read", 51, |_| None, is_told);
+}
+
+#[test]
+fn with_a_debug_file_it_is_read() {
+    let prepare = |program: &Path| {
+        let file = DebugFile::install(program);
+        strip(program);
+        Some(file)
+    };
+    check("with_a_debug_file_it_is_read", 52, prepare, is_told);
+}
+
+/// One that has the name of another program's: its places would be wrong.
+#[test]
+fn without_symbols_it_is_a_blind_spot_with_a_name() {
+    let prepare = |program: &Path| {
+        strip(program);
+        // A debug file that says it is of another program is none.
+        let file = DebugFile::install(program);
+        fs::write(&file.0, fs::read(std::env::current_exe().unwrap()).unwrap()).unwrap();
+        Some(file)
+    };
+    check("without_symbols_it_is_a_blind_spot_with_a_name", 53, prepare, |seen, expected| {
+        assert_eq!(seen.leaks.len(), 0, "nobody can have read it");
+        let told = format!("{:#}", seen.ledger);
+        let lines = seen.ledger["blind"].as_array().unwrap();
+        for want in expected {
+            let line = lines.iter().find(|line| line["destination"]["host"] == want.host.unwrap());
+            let line = line.unwrap_or_else(|| panic!("{told}"));
+            assert_eq!(line["reason"], "no-tap", "{told}");
+            assert!(line["bytes"].as_u64().unwrap() > 70, "{told}");
+            assert!(line["process"]["exe"].as_str().is_some_and(|exe| exe.ends_with("/klient")), "{told}");
+        }
+        assert_eq!(seen.bytes("unexplained_bytes"), 0, "{told}");
+    });
+}
