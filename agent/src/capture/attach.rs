@@ -12,7 +12,7 @@ use super::{
         ProbeSite, copied_random, cork_word, entity_word, go_probe_site, probe_site, random_place,
         returned_role, socket_end_word,
     },
-    symbols::{FunctionCode, Symbols},
+    symbols::{FunctionCode, Machine, Symbols},
 };
 
 /// Accessors that tell where a session keeps things: its random, which end it is, whether it is corked.
@@ -106,7 +106,7 @@ struct Session {
 
 impl Session {
     fn of(library: Library, symbols: &Symbols) -> Self {
-        let get = |accessor: &str| symbols.get(accessor);
+        let get = |accessor: &str| symbols.get(accessor).filter(|it| it.machine == Machine::X86_64);
         match library {
             Library::OpenSsl => {
                 let [client_random, is_server] = OPENSSL_ACCESSORS.map(get);

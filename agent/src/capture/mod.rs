@@ -5,6 +5,7 @@
 //! *Not here*: what records mean; see `record` and `pipeline`.
 #![allow(unsafe_code, reason = "map values and borrowed descriptors; each block names its obligation")]
 
+mod aarch64;
 mod addresses;
 mod attach;
 mod backfill;

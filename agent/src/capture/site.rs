@@ -1,4 +1,5 @@
-//! Reading machine code: where a probe is cheap, and where a session keeps its random.
+//! Reading machine code: where a probe is cheap, and where a session keeps its random. The latter only in code for
+//! x86-64: elsewhere no session's random is known.
 //!
 //! The kernel emulates some instructions and single-steps all others, at the price of a second
 //! exception: thirty times dearer on a virtual machine. So a probe belongs on the first instruction
@@ -17,7 +18,8 @@ use iced_x86::{
     Register,
 };
 
-use super::symbols::FunctionCode;
+use super::aarch64;
+use super::symbols::{FunctionCode, Machine};
 
 /// Registers that hold the arguments we read: session, buffer, length.
 const ARGUMENTS: [Register; 3] = [Register::RDI, Register::RSI, Register::RDX];
@@ -39,12 +41,22 @@ pub(super) struct ProbeSite {
 
 /// The cheapest safe site of a function.
 pub(super) fn probe_site(function: &FunctionCode) -> ProbeSite {
-    site_from(function, function.address, &ARGUMENTS)
+    match function.machine {
+        Machine::X86_64 => site_from(function, function.address, &ARGUMENTS),
+        Machine::Aarch64 => {
+            let (offset, cheap) = aarch64::site(&function.code);
+            ProbeSite { offset, cheap }
+        }
+    }
 }
 
 /// The same of a function that Go's compiler made: behind the check whether there is enough stack, since a function
-/// that gets more begins anew. `None` when it takes its arguments on the stack, as before Go 1.17.
+/// that gets more begins anew. `None` when it takes its arguments on the stack, as before Go 1.17, or is for another
+/// machine than x86-64.
 pub(super) fn go_probe_site(function: &FunctionCode) -> Option<ProbeSite> {
+    if function.machine != Machine::X86_64 {
+        return None;
+    }
     let mut decoder = decode(function);
     let mut checks = false;
     for _ in 0..GO_CHECK_STEPS_MAX {
@@ -479,7 +491,8 @@ mod tests {
     use super::*;
 
     fn function(code: &[u8]) -> FunctionCode {
-        FunctionCode { file_offset: 0x1000, address: 0x4000, code: code.to_vec(), calls: Vec::new() }
+        let machine = Machine::X86_64;
+        FunctionCode { machine, file_offset: 0x1000, address: 0x4000, code: code.to_vec(), calls: Vec::new() }
     }
 
     fn check_site(code: &[u8], offset: u64, cheap: bool) {

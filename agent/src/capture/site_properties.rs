@@ -29,9 +29,12 @@ proptest! {
         code in code(),
         address in prop_oneof![Just(0x4000), any::<u64>(), (u64::MAX - 64)..=u64::MAX],
     ) {
-        let function = FunctionCode { file_offset: 0, address, code, calls: Vec::new() };
-        let site = probe_site(&function);
-        prop_assert!(site.offset == 0 || site.offset < function.code.len() as u64, "{site:?}");
+        let function = |machine| FunctionCode { machine, file_offset: 0, address, code: code.clone(), calls: Vec::new() };
+        for machine in [Machine::X86_64, Machine::Aarch64] {
+            let site = probe_site(&function(machine));
+            prop_assert!(site.offset == 0 || site.offset < code.len() as u64, "{site:?}");
+        }
+        let function = function(Machine::X86_64);
         let _ = (random_place(&function), returned_role(&function));
         let _ = (entity_word(&function), cork_word(&function));
     }

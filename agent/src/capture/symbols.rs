@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use cprvagt_abi::Function;
 use object::{
-    Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _,
+    Architecture, Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _,
     ObjectSymbolTable as _, ReadCache, ReadRef, RelocationTarget,
     elf::{SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, SectionType, Sym64},
     read::elf::{ElfFile64, ElfSection64, SectionHeader as _},
@@ -42,8 +42,32 @@ const UNNAMED: [(Function, Option<&str>, Finder); 2] = [
     (Function::NssSecureSend, Some("SSL_ExportKeyingMaterial"), methods::find),
 ];
 
+/// What code is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+}
+
+impl Machine {
+    /// What this host runs itself. Code of others, which an emulator maps, is not probed.
+    const HERE: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
+
+    fn of(architecture: Architecture) -> Option<Self> {
+        match architecture {
+            Architecture::X86_64 => Some(Self::X86_64),
+            Architecture::Aarch64 => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+}
+
 /// One function of a file.
 pub(super) struct FunctionCode {
+    /// What its code is for.
+    pub machine: Machine,
     /// Offset of its first byte in the file.
     pub file_offset: u64,
     /// Its address as the file has it.
@@ -63,14 +87,15 @@ pub(super) struct Symbols {
 
 impl Symbols {
     /// Looks up `names` in the dynamic symbol table, then, if none is there, in the full one, then in that of the
-    /// file's debug file, if this host has it; `None` when the file is not a 64-bit ELF file.
+    /// file's debug file, if this host has it; `None` when the file is not an ELF file of this machine.
     ///
     /// The full table of a large program takes a hundred times longer to read than the dynamic one, and a
     /// program that was just started writes meanwhile.
     pub(super) fn read(file: &File, names: &[&'static str]) -> Option<Self> {
         let cache = ReadCache::new(file);
         let elf = Elf::parse(Pieces(&cache)).ok()?;
-        if elf.elf_section_table().len() > SECTIONS_MAX {
+        let is_for_others = Machine::of(elf.architecture()) != Some(Machine::HERE);
+        if is_for_others || elf.elf_section_table().len() > SECTIONS_MAX {
             return None;
         }
         let build_id = elf.build_id().ok().flatten().map(hex);
@@ -206,14 +231,20 @@ fn read_code(elf: &Elf<'_>, address: u64, size: u64) -> Option<FunctionCode> {
     let file_offset = segment.file_range().0.checked_add(address - segment.address())?;
     let wanted = if size == 0 { CODE_MAX_UNTOLD } else { size.min(CODE_MAX) };
     let code = code_at(elf, address, wanted)?;
-    Some(FunctionCode { file_offset, address, code, calls: Vec::new() })
+    Some(FunctionCode {
+        machine: Machine::of(elf.architecture())?,
+        file_offset,
+        address,
+        code,
+        calls: Vec::new(),
+    })
 }
 
 /// Notes which of the functions call which.
 fn find_calls(elf: &Elf<'_>, names: &[&'static str], functions: &mut [(&'static str, FunctionCode)]) {
     let known: Vec<(u64, &'static str)> = functions.iter().map(|(name, it)| (it.address, *name)).collect();
     let mut slots = None;
-    for (own, function) in functions {
+    for (own, function) in functions.iter_mut().filter(|(_, it)| it.machine == Machine::X86_64) {
         for target in targets(&function.code, function.address) {
             let slot = match target {
                 Target::Code(to) => {
