@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cprvagt_abi::{TlsFile, beyond_limit};
 use cprvagt_report::Moment;
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +80,40 @@ pub trait LookUp {
     fn running(&mut self) -> Vec<u32>;
     /// All that is known now; of a process that is gone, its id.
     fn read(&mut self, pid: u32) -> ProcessFacts;
+    /// A part of a file that a process has open; nothing when it is not open any more, or not a file on a disk.
+    fn file_part(&mut self, range: &FileRange) -> Option<FilePart>;
     /// What tells whether it is still the same process and program.
     fn identity(&mut self, pid: u32) -> Identity;
+}
+
+/// A part of a file that a process has open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct FileRange {
+    /// The process.
+    pub pid: u32,
+    /// The file's number in it.
+    pub descriptor: u32,
+    /// Where the part begins.
+    pub offset: u64,
+    /// Bytes of the part.
+    pub len: u64,
+}
+
+impl FileRange {
+    /// What a TLS write sends, as much of it as is copied of one.
+    pub const fn of(file: &TlsFile) -> Self {
+        let &TlsFile { tgid: pid, descriptor, offset, length, .. } = file;
+        Self { pid, descriptor, offset, len: length - beyond_limit(length) }
+    }
+}
+
+/// What was there of a [`FileRange`].
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct FilePart {
+    /// Its bytes, fewer where the file ended meanwhile.
+    pub bytes: Vec<u8>,
+    /// Bytes of the file from the beginning of the part to its end.
+    pub len: u64,
 }
 
 /// Which process, and which program it runs.
@@ -128,6 +161,11 @@ impl Processes {
         let mut facts = self.source.read(pid);
         facts.exe = facts.exe.or_else(|| filename.map(str::to_owned));
         self.remember(facts, now);
+    }
+
+    /// A part of a file that a process has open.
+    pub fn file_part(&mut self, range: &FileRange) -> Option<FilePart> {
+        self.source.file_part(range)
     }
 
     /// Takes note that the process, not just a thread of it, is gone.

@@ -5,13 +5,14 @@
 //! *Units*: `started_at` to 10 ms, as the kernel counts it.
 
 use std::fs;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use cprvagt_report::Moment;
 use jiff::{SignedDuration, Timestamp};
 use nix::unistd::{SysconfVar, Uid, User, sysconf};
 
-use crate::process::{Identity, LookUp, ProcessFacts};
+use crate::process::{FilePart, FileRange, Identity, LookUp, ProcessFacts};
 
 /// A procfs.
 #[derive(Debug)]
@@ -35,6 +36,19 @@ impl LookUp for Procfs {
 
     fn read(&mut self, pid: u32) -> ProcessFacts {
         self.facts(pid)
+    }
+
+    fn file_part(&mut self, range: &FileRange) -> Option<FilePart> {
+        let path = self.path(range.pid, "fd").join(range.descriptor.to_string());
+        // Opening a pipe would wait for its other end.
+        let all = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
+        let len = all.saturating_sub(range.offset);
+        let mut bytes = vec![0; usize::try_from(range.len.min(len)).ok()?];
+        let mut file = fs::File::open(path).ok()?;
+        file.seek(SeekFrom::Start(range.offset)).ok()?;
+        let read = read_up_to(&mut file, &mut bytes).ok()?;
+        bytes.truncate(read);
+        Some(FilePart { bytes, len })
     }
 
     fn identity(&mut self, pid: u32) -> Identity {
@@ -92,6 +106,20 @@ impl Procfs {
         let since_boot = SignedDuration::from_millis(millis);
         self.booted?.checked_add(since_boot).ok().map(Moment)
     }
+}
+
+/// Fills `bytes` as far as the file goes; how far that was.
+fn read_up_to(file: &mut fs::File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read(&mut bytes[read..]) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
 
 fn user_name(uid: u32) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Recorded `/proc` entries.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -72,4 +73,24 @@ fn broken_entries_give_nothing() {
     }
     assert_eq!(effective_uid("Uid:\t33\n"), None);
     assert_eq!(boot_time("btime x\n"), None);
+}
+
+#[test]
+fn a_part_of_a_file_that_a_process_has_open() {
+    let mut file = tempfile::tempfile().unwrap();
+    io::Write::write_all(&mut file, b"0123456789").unwrap();
+    let of = |descriptor: i32, offset, len| {
+        let descriptor = descriptor.cast_unsigned();
+        Procfs::default().file_part(&FileRange { pid: std::process::id(), descriptor, offset, len })
+    };
+    let part = |bytes: &[u8], len| Some(FilePart { bytes: bytes.to_vec(), len });
+    let open = file.as_raw_fd();
+    assert_eq!(of(open, 0, 10), part(b"0123456789", 10));
+    assert_eq!(of(open, 7, 2), part(b"78", 3));
+    assert_eq!(of(open, 7, u64::MAX), part(b"789", 3));
+    assert_eq!(of(open, 11, 1), part(b"", 0));
+    assert_eq!(of(-1, 0, 1), None);
+    // Nobody writes to it: opening it would not end.
+    let (pipe, _other_end) = io::pipe().unwrap();
+    assert_eq!(of(pipe.as_raw_fd(), 0, 1), None);
 }

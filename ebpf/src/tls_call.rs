@@ -28,6 +28,8 @@ pub struct Call {
     pub session: u64,
     pub buffer: u64,
     pub length: u64,
+    /// Of what is sent from a file: its number in the process, `buffer` being the offset in it.
+    pub descriptor: u32,
     pub cookie: u64,
     pub tgid: u32,
 }
@@ -39,6 +41,8 @@ pub fn read(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
     let registers = Registers::read(ctx);
     let (session, buffer, raw) = if Function::is_go(function) {
         read_go_call(&registers, tgid)?
+    } else if Function::sends_file(function) {
+        (registers.rdi, registers.rdx, registers.rcx)
     } else {
         (registers.rdi, registers.rsi, registers.rdx)
     };
@@ -46,7 +50,8 @@ pub fn read(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
     if length <= 0 {
         return Err(Counter::TlsWriteEmpty);
     }
-    let mut call = Call { session, buffer, length: length as u64, cookie, tgid };
+    let descriptor = registers.rsi as u32;
+    let mut call = Call { session, buffer, length: length as u64, descriptor, cookie, tgid };
     if Function::sends_one_record(function) {
         // A program hands over all that is left of a large buffer at each call.
         if call.length > RECORD_MAX {

@@ -4,6 +4,8 @@
 //! the allow list holds here as it does on the wire. Small writes are one record; longer ones a head,
 //! chunks, and an end that says what is missing.
 //!
+//! What is sent from a file is a head and the file's number: user space reads it.
+//!
 //! *Limits*: [`WRITE_CHUNKS_MAX`] chunks of one write; the rest is counted.
 //! *Not here*: return values. An exit probe moves the return address and crashes programs that move
 //! stacks; the wire says what was really sent.
@@ -21,8 +23,8 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use cprvagt_abi::{
-    CHUNK_CLASSES, CHUNK_MAX, Counter, INLINE_MAX, Site, SiteTwice, TlsData, TlsWrite, TlsWriteEnd, Verdict,
-    WRITE_CHUNK, WRITE_CHUNKS_MAX,
+    CHUNK_CLASSES, CHUNK_MAX, Counter, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsFile, TlsWrite,
+    TlsWriteEnd, Verdict, WRITE_CHUNK, WRITE_CHUNKS_MAX,
 };
 
 use crate::{
@@ -113,7 +115,9 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
         None => 0,
     };
     let write = flows::new_id();
-    if call.length <= INLINE_MAX {
+    if Function::sends_file(Site::function_of(call.cookie)) {
+        put_file(&call, write, flow, &random);
+    } else if call.length <= INLINE_MAX {
         put_small(&call, write, flow, &random, touch);
     } else {
         put_large(&call, write, flow, &random, touch);
@@ -210,6 +214,25 @@ fn put_inline<const ROOM: usize>(call: &Call, write: u64, flow: u64, random: &[u
             read_user::<ROOM>((&raw mut (*inline).payload).cast(), call.buffer, len)
         }
     })
+}
+
+/// The bytes are for user space to fetch, which may have to be quick.
+#[inline(always)]
+fn put_file(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
+    put_head(call, write, flow, random);
+    ring::put_urgent::<TlsFile>(|record| {
+        // SAFETY: reserved ring space of this type; the whole record is written.
+        unsafe {
+            record.write(TlsFile {
+                head: ring::head(TlsFile::TAG, 0),
+                write,
+                offset: call.buffer,
+                length: call.length,
+                tgid: call.tgid,
+                descriptor: call.descriptor,
+            });
+        }
+    });
 }
 
 #[inline(always)]

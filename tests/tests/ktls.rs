@@ -46,13 +46,15 @@ impl World {
         assert!(self.sink.settle(LIMIT));
     }
 
-    /// A program that does without the library for what it sends.
-    fn send_by_kernel(&self, version: &str, text: &[u8]) {
+    /// A program that sends a file: `ktls_client.py`, which does without the library for it, or `sendfile_client.py`.
+    fn send_file(&self, program: &str, version: &str, text: &[u8]) {
         let lines = self.lab.scratch().write(&format!("lines-{version}"), text).unwrap();
-        let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs/ktls_client.py"));
+        let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs")).join(program);
+        let configuration = self.lab.scratch().write("openssl.cnf", OPENSSL_CONF).unwrap();
         let to = self.sink.address();
         let mut command = self.lab.command("/usr/bin/python3").unwrap();
-        command.env("SSL_CERT_FILE", self.lab.authority().file()).arg(script);
+        command.env("SSL_CERT_FILE", self.lab.authority().file()).env("OPENSSL_CONF", configuration);
+        command.arg(script);
         command.args([HOST, &to.ip().to_string(), &to.port().to_string(), version]).arg(lines);
         let output = command.output().unwrap();
         assert!(output.status.success(), "TLS {version}: {}", String::from_utf8_lossy(&output.stderr));
@@ -113,6 +115,37 @@ fn openssl_that_leaves_its_records_to_the_kernel_is_read() {
     assert_eq!(["wire_bytes", "unexplained_bytes"].map(|it| seen.bytes(it)), [wire, 0], "{told}");
 }
 
+/// What a program has OpenSSL send from a file is read from that file.
+#[test]
+fn what_openssl_sends_from_a_file_is_read() {
+    let name = "what_openssl_sends_from_a_file_is_read";
+    if !can_run(name, &NEEDS) {
+        return;
+    }
+    let world = World::new();
+    let to = world.sink.address();
+    let before = ktls_connections();
+    let trial = Trial::start(&world.lab, "", &[]).unwrap();
+    let citizens = payload::citizens(97, 4);
+    let mut sent = 0;
+    for (citizens, version) in citizens.chunks(2).zip(VERSIONS) {
+        let mut text = format!("{} er den første\n", payload::named(&citizens[0])).into_bytes();
+        text.extend(payload::ending_with(100_000, &citizens[1]));
+        sent += text.len() as u64;
+        world.send_file("sendfile_client.py", version, &text);
+    }
+    assert!(world.sink.settle(LIMIT));
+    let seen = trial.stop().unwrap();
+    assert_eq!(ktls_connections(), before + 2, "OpenSSL did not leave its records to the kernel");
+    let expected: Vec<_> = citizens
+        .iter()
+        .enumerate()
+        .map(|(at, citizen)| Expected::tls(citizen, to, HOST, VERSIONS[at / 2]).at("openssl.SSL_sendfile"))
+        .collect();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    seen.assert_all_inspected(Some(world.sink.received().wire_bytes()), sent);
+}
+
 /// No function of a library is called for what is sent: nobody can read it, and the account says so.
 #[test]
 fn what_a_program_has_the_kernel_encrypt_is_a_blind_spot() {
@@ -128,7 +161,7 @@ fn what_a_program_has_the_kernel_encrypt_is_a_blind_spot() {
     for (citizen, version) in citizens.iter().zip(VERSIONS) {
         let text = payload::ending_with(50_000, citizen);
         sent += text.len() as u64;
-        world.send_by_kernel(version, &text);
+        world.send_file("ktls_client.py", version, &text);
     }
     assert!(world.sink.settle(LIMIT));
     let seen = trial.stop().unwrap();

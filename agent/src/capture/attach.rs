@@ -142,7 +142,11 @@ impl Session {
 
 /// Where a function is probed; `None` when its arguments are not where the kernel program looks for them.
 fn site_of(function: Function, code: &FunctionCode) -> Option<ProbeSite> {
-    if Library::of(function) == Library::Go { go_probe_site(code) } else { Some(probe_site(code)) }
+    match function {
+        Function::GoWriteRecord => go_probe_site(code),
+        Function::SslSendfile => Some(probe_site(code, 4)),
+        _ => Some(probe_site(code, 3)),
+    }
 }
 
 impl TlsTap {
@@ -235,7 +239,7 @@ mod tests {
                 assert_eq!(session.via.is_some(), library != Library::Nss, "{path}");
             }
         };
-        check("libssl.so.3", &[Function::SslWrite, Function::SslWriteEx]);
+        check("libssl.so.3", &[Function::SslWrite, Function::SslWriteEx, Function::SslSendfile]);
         let gnutls = [Function::GnutlsSend2, Function::GnutlsSendRange, Function::GnutlsSendEarlyData];
         check("libgnutls.so.30", &gnutls);
         check("libssl3.so", &[Function::NssSecureSend]);

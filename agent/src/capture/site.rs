@@ -21,8 +21,8 @@ use iced_x86::{
 use super::aarch64;
 use super::symbols::{FunctionCode, Machine};
 
-/// Registers that hold the arguments we read: session, buffer, length.
-const ARGUMENTS: [Register; 3] = [Register::RDI, Register::RSI, Register::RDX];
+/// Registers that hold the first arguments of a function, in their order (System V psABI, 3.2.3).
+const ARGUMENTS: [Register; 4] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX];
 /// The same in code of Go's compiler: session, kind of record, buffer, length (ABIInternal).
 const GO_ARGUMENTS: [Register; 4] = [Register::RAX, Register::RBX, Register::RCX, Register::RDI];
 /// Instructions before the jump that leaves a Go function for more stack.
@@ -39,12 +39,15 @@ pub(super) struct ProbeSite {
     pub cheap: bool,
 }
 
-/// The cheapest safe site of a function.
-pub(super) fn probe_site(function: &FunctionCode) -> ProbeSite {
+/// The cheapest safe site of a function, of which so many arguments are read.
+///
+/// # Panics
+/// With more than four.
+pub(super) fn probe_site(function: &FunctionCode, arguments: usize) -> ProbeSite {
     match function.machine {
-        Machine::X86_64 => site_from(function, function.address, &ARGUMENTS),
+        Machine::X86_64 => site_from(function, function.address, &ARGUMENTS[..arguments]),
         Machine::Aarch64 => {
-            let (offset, cheap) = aarch64::site(&function.code);
+            let (offset, cheap) = aarch64::site(&function.code, arguments);
             ProbeSite { offset, cheap }
         }
     }
@@ -308,7 +311,7 @@ fn first_in_session(function: &FunctionCode, wanted: impl Fn(&Instruction) -> bo
             return Some(instruction.memory_displacement64());
         }
         let goes_on = matches!(instruction.flow_control(), FlowControl::Next);
-        if !goes_on || overwrites_argument(&mut info, &instruction, &ARGUMENTS) {
+        if !goes_on || overwrites_argument(&mut info, &instruction, &ARGUMENTS[..1]) {
             return None;
         }
     }
@@ -496,7 +499,7 @@ mod tests {
     }
 
     fn check_site(code: &[u8], offset: u64, cheap: bool) {
-        assert_eq!(probe_site(&function(code)), ProbeSite { offset, cheap });
+        assert_eq!(probe_site(&function(code), 3), ProbeSite { offset, cheap });
     }
 
     #[test]
@@ -520,6 +523,15 @@ mod tests {
     fn an_overwritten_argument_falls_back_to_the_entry() {
         // xor %esi,%esi; call +0
         check_site(&[0x31, 0xf6, 0xe8, 0, 0, 0, 0], 0, false);
+    }
+
+    #[test]
+    fn only_arguments_that_are_read_must_be_intact() {
+        // xor %ecx,%ecx; call +0
+        let code = function(&[0x31, 0xc9, 0xe8, 0, 0, 0, 0]);
+        for (arguments, offset) in [(3, 2), (4, 0)] {
+            assert_eq!(probe_site(&code, arguments).offset, offset, "{arguments}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ proptest! {
     ) {
         let function = |machine| FunctionCode { machine, file_offset: 0, address, code: code.clone(), calls: Vec::new() };
         for machine in [Machine::X86_64, Machine::Aarch64] {
-            let site = probe_site(&function(machine));
+            let site = probe_site(&function(machine), 4);
             prop_assert!(site.offset == 0 || site.offset < code.len() as u64, "{site:?}");
         }
         let function = function(Machine::X86_64);

@@ -1,8 +1,8 @@
 //! Writes and the kernel programs' records, made by hand for tests.
 
 use cprvagt_abi::{
-    FlowEnd, FlowOpen, INLINE_MAX, ProcessExec, ProcessExit, TlsAnswer, TlsData, TlsHello, TlsRecord,
-    TlsWrite, TlsWriteEnd, WireData,
+    FlowEnd, FlowOpen, INLINE_MAX, ProcessExec, ProcessExit, TlsAnswer, TlsData, TlsFile, TlsHello,
+    TlsRecord, TlsWrite, TlsWriteEnd, WireData,
 };
 
 use super::writes::{Write, Writes};
@@ -176,6 +176,15 @@ impl CallSample {
 
     pub fn end(&self, lost: u64, skipped: u64) -> Vec<u8> {
         Bytes::new(TlsWriteEnd::TAG).u64(&[self.write, lost, skipped]).with(b"")
+    }
+
+    /// In place of bytes and end: a part of a file that begins where `buffer` says.
+    pub fn file(&self, length: u64) -> TlsFile {
+        let bytes = Bytes::new(TlsFile::TAG).u64(&[self.write, self.buffer, length]);
+        match Record::parse(&bytes.u32(&[self.tgid, 9]).with(b"")) {
+            Ok(Record::TlsFile(file)) => file,
+            _ => unreachable!("it is one"),
+        }
     }
 
     /// All records of a write, as the TLS tap makes them.

@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cprvagt_abi::{Function, INLINE_MAX, TlsData, TlsWrite, TlsWriteEnd, beyond_limit};
+use cprvagt_abi::{Function, INLINE_MAX, TlsData, TlsFile, TlsWrite, TlsWriteEnd, beyond_limit};
 use cprvagt_stream::Plain;
+
+use crate::process::FilePart;
 
 /// Writes that are being assembled at most; with more, the oldest are taken as they are.
 pub const WRITES_MAX: usize = 4096;
@@ -85,6 +87,7 @@ impl Write {
             Some(Function::GnutlsSendEarlyData) => "gnutls.gnutls_record_send_early_data",
             Some(Function::NssSecureSend) => "nss.ssl_SecureSend",
             Some(Function::GoWriteRecord) => "go.crypto/tls",
+            Some(Function::SslSendfile) => "openssl.SSL_sendfile",
             None => "tls",
         }
     }
@@ -212,6 +215,30 @@ impl Writes {
         let place = self.by_id.get(&end.write).copied()?;
         let write = self.remove(place)?;
         Some(self.let_go(write, end.skipped_bytes))
+    }
+
+    /// A write of a part of a file ended, with the bytes that could be had; returns also what must make room for them.
+    pub fn file(&mut self, file: &TlsFile, part: Option<FilePart>) -> Vec<Write> {
+        let place = self.by_id.get(&file.write).copied();
+        let Some((place, write)) = place.and_then(|place| Some((place, self.open.get_mut(&place)?))) else {
+            return Vec::new();
+        };
+        let part = part.unwrap_or(FilePart { bytes: Vec::new(), len: write.call.length });
+        // A program may ask for more than the file has.
+        write.call.length = write.call.length.min(part.len);
+        if write.call.length == 0 {
+            self.remove(place);
+            return Vec::new();
+        }
+        let mut done = self.data(&TlsData { head: file.head, write: file.write, offset: 0 }, &part.bytes);
+        let skipped_bytes = file.length;
+        done.extend(self.end(&TlsWriteEnd {
+            head: file.head,
+            write: file.write,
+            lost_bytes: 0,
+            skipped_bytes,
+        }));
+        done
     }
 
     /// The writes of a process that ended in the middle of them, in order.

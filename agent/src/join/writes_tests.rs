@@ -29,6 +29,27 @@ fn check(records: &[Vec<u8>], expected: &[(&str, u64, u64)]) {
 }
 
 #[test]
+fn a_part_of_a_file_is_a_write() {
+    let a = call(1, 1);
+    for (asked, part, expected) in [
+        (4, Some(("abcd", 4)), Some(("abcd", 0, 0))),
+        (100, Some(("abcd", 4)), Some(("abcd", 0, 0))),
+        (4, Some(("ab", 4)), Some(("ab..", 0, 2))),
+        (4, None, Some(("....", 0, 4))),
+        (4, Some(("", 0)), None),
+    ] {
+        let mut writes = Writes::default();
+        assert!(feed(&mut writes, &a.head(asked, b"")).is_empty());
+        let part = part.map(|(bytes, len): (&str, u64)| FilePart { bytes: bytes.into(), len });
+        let done = writes.file(&a.file(asked), part);
+        let found = done.first().map(|it| (shown(it), it.lost_bytes, it.skipped_bytes));
+        assert_eq!(found, expected.map(|(shown, lost, skipped)| (shown.to_owned(), lost, skipped)));
+        assert_eq!((done.len() <= 1, writes.held_bytes, writes.by_id.len()), (true, 0, 0));
+    }
+    assert!(Writes::default().file(&a.file(4), None).is_empty(), "of no write");
+}
+
+#[test]
 fn a_write_is_put_together_from_its_records() {
     let (a, b) = (call(1, 1), call(2, 2));
     check(&[a.head(3, b"abc")], &[("abc", 0, 0)]);

@@ -31,7 +31,7 @@ use crate::{
     },
     judge::Policy,
     ledger::Book,
-    process::{ProcessFacts, Processes},
+    process::{FileRange, ProcessFacts, Processes},
     pseudonym::{Key, Sealer},
     record::Record,
     scrub::Scrubber,
@@ -147,6 +147,11 @@ impl Pipeline {
                 if let Some(write) = self.writes.end(&end) {
                     self.write(write, now, ask);
                 }
+            }
+            Record::TlsFile(file) => {
+                let range = FileRange::of(&file);
+                let done = self.writes.file(&file, self.processes.file_part(&range));
+                self.write_all(done, now, ask);
             }
             Record::ProcessExec(exec) => {
                 self.abandon(exec.tgid, now, ask);

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::protocol::{Answer, Question};
 use crate::channel::{receive, send};
-use crate::process::{Identity, LookUp, ProcessFacts};
+use crate::process::{FilePart, FileRange, Identity, LookUp, ProcessFacts};
 use crate::procfs::Procfs;
 
 /// Answers questions that come over `stream`, in a thread of its own, until the other side is gone. Short-lived
@@ -21,6 +21,7 @@ pub fn serve(stream: UnixStream) -> io::Result<()> {
             let answer = match question {
                 Question::Running => Answer::Running(procfs.running()),
                 Question::Read(pid) => Answer::Facts(procfs.read(pid)),
+                Question::FilePart(range) => Answer::FilePart(procfs.file_part(&range)),
                 Question::Identity(pid) => Answer::Identity(procfs.identity(pid)),
             };
             if send(&stream, &answer).is_err() {
@@ -55,6 +56,13 @@ impl LookUp for RemoteProcfs {
         match self.ask(&Question::Read(pid)) {
             Some(Answer::Facts(facts)) => facts,
             _ => ProcessFacts::of_pid(pid),
+        }
+    }
+
+    fn file_part(&mut self, range: &FileRange) -> Option<FilePart> {
+        match self.ask(&Question::FilePart(*range)) {
+            Some(Answer::FilePart(part)) => part,
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@
 use cprvagt_report::{Host, Level, seal::PublicKey};
 use serde::{Deserialize, Serialize};
 
-use crate::process::{Identity, ProcessFacts};
+use crate::process::{FilePart, FileRange, Identity, ProcessFacts};
 
 /// From capture to inspect.
 #[derive(Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub enum Question {
     Running,
     /// All that is known of a process.
     Read(u32),
+    /// A part of a file that a process has open.
+    FilePart(FileRange),
     /// Whether it is still the same.
     Identity(u32),
 }
@@ -102,6 +104,8 @@ pub enum Answer {
     Running(Vec<u32>),
     /// To [`Question::Read`].
     Facts(ProcessFacts),
+    /// To [`Question::FilePart`].
+    FilePart(Option<FilePart>),
     /// To [`Question::Identity`].
     Identity(Identity),
 }

@@ -170,6 +170,20 @@ records! {
         /// Bytes that were not resident, or beyond the limit of one write.
         skipped_bytes: u64,
     }
+    /// In place of a TLS write's bytes and end: they are a part of a file, for the reader to fetch. It is woken at once,
+    /// since the process may close the file when the call returns.
+    TlsFile = 13, 48 {
+        /// The write.
+        write: u64,
+        /// Offset of the first byte in the file.
+        offset: u64,
+        /// Bytes of the part, which may be more than the file has.
+        length: u64,
+        /// Thread group id.
+        tgid: u32,
+        /// Number of the file in the process.
+        descriptor: u32,
+    }
     /// A process became another program.
     ProcessExec = 10, 24 {
         /// Thread group id.

@@ -60,11 +60,14 @@ pub enum Function {
     NssSecureSend = 9,
     /// Go: `func (c *Conn) writeRecordLocked(typ recordType, data []byte) (int, error)`, arguments in registers.
     GoWriteRecord = 10,
+    /// `SSL_sendfile(SSL *, int, off_t, size_t, int)`, OpenSSL 3.0 and later, for sessions whose records the kernel
+    /// makes.
+    SslSendfile = 11,
 }
 
 impl Function {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::SslWrite,
         Self::SslWriteEx,
         Self::SslWriteEx2,
@@ -75,13 +78,14 @@ impl Function {
         Self::GnutlsSendEarlyData,
         Self::NssSecureSend,
         Self::GoWriteRecord,
+        Self::SslSendfile,
     ];
 
     /// The function with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
-            1..=10 => Some(Self::ALL[number as usize - 1]),
+            1..=11 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
     }
@@ -100,6 +104,7 @@ impl Function {
             Self::GnutlsSendEarlyData => "gnutls_record_send_early_data",
             Self::NssSecureSend => "ssl_SecureSend",
             Self::GoWriteRecord => "crypto/tls.(*Conn).writeRecordLocked",
+            Self::SslSendfile => "SSL_sendfile",
         }
     }
 
@@ -113,6 +118,12 @@ impl Function {
     #[must_use]
     pub const fn is_go(number: u32) -> bool {
         number == Self::GoWriteRecord as u32
+    }
+
+    /// Whether the function with this number is given a part of a file instead of bytes: descriptor, offset, length.
+    #[must_use]
+    pub const fn sends_file(number: u32) -> bool {
+        number == Self::SslSendfile as u32
     }
 
     /// Whether the function with this number takes its length as an `int`: the rest of the register is not defined.
@@ -219,6 +230,6 @@ mod tests {
             assert_eq!(Function::is_go(function as u32), function.symbol().starts_with("crypto/tls."));
         }
         assert_eq!(Function::from_number(0), None);
-        assert_eq!(Function::from_number(11), None);
+        assert_eq!(Function::from_number(12), None);
     }
 }
