@@ -20,7 +20,7 @@ const LINES_MAX: usize = 4096;
 const GAPS_MAX: usize = 1024;
 
 /// Why bytes were lost or blind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// Lost: no room in the ring.
     RingFull,
@@ -37,7 +37,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    const fn as_str(self) -> &'static str {
+    /// Its name in a ledger.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::RingFull => "ring-full",
             Self::NotResident => "not-resident",
@@ -69,6 +70,11 @@ impl Account {
         if bytes > 0 {
             *self.unread.entry(reason).or_default() += bytes;
         }
+    }
+
+    /// What nobody could read, and how much.
+    pub fn blind(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.unread.iter().filter(|(reason, _)| !reason.is_lost()).map(|(reason, bytes)| (*reason, *bytes))
     }
 
     /// All bytes accounted for.
@@ -128,7 +134,7 @@ impl Book {
     }
 
     fn enter_unread(&mut self, reason: Reason, bytes: u64, holder: &Holder) {
-        let name = format!("{:?}", (comm_and_exe(holder), &holder.destination));
+        let name = program_and_destination(holder);
         let full = self.lines.len() >= LINES_MAX && !self.lines.contains_key(&(reason, name.clone()));
         let (name, holder) = match full {
             true => (String::new(), &Holder { process: None, destination: None }),
@@ -181,6 +187,10 @@ impl Book {
 }
 
 /// What a line of the book is sorted under: one program, not one process.
+pub fn program_and_destination(holder: &Holder) -> String {
+    format!("{:?}", (comm_and_exe(holder), &holder.destination))
+}
+
 fn comm_and_exe(holder: &Holder) -> Option<(Option<&str>, Option<&str>)> {
     let process = holder.process.as_ref()?;
     Some((process.comm.as_ref().map(|it| it.as_str()), process.exe.as_ref().map(|it| it.as_str())))

@@ -133,6 +133,20 @@ impl Agent {
         self.objects.recv_timeout(wait).ok()
     }
 
+    /// The line of its standard error that has all of these, once it is there; nothing within `limit`.
+    #[must_use]
+    pub fn says(&self, all: &[&str], limit: Duration) -> Option<String> {
+        let started = Instant::now();
+        loop {
+            let text = self.stderr_text();
+            let line = text.lines().find(|line| all.iter().all(|part| line.contains(part)));
+            if line.is_some() || started.elapsed() >= limit {
+                return line.map(str::to_owned);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Sends SIGINT and collects the rest.
     ///
     /// # Errors
@@ -226,6 +240,8 @@ mod tests {
         let script = r#"trap 'echo "{\"last\":1}"; exit 0' INT
             echo ready >&2; echo "{\"a\":2}"; echo noise; while :; do sleep 0.02; done"#;
         let agent = shell(script).unwrap();
+        assert_eq!(agent.says(&["re", "dy"], Duration::ZERO).as_deref(), Some("ready"));
+        assert_eq!(agent.says(&["re", "noise"], Duration::ZERO), None);
         let first = agent.next(Duration::from_secs(5)).expect("one object came");
         assert_eq!(first["a"], 2);
         let ended = agent.stop().unwrap();

@@ -64,6 +64,12 @@ impl Trial {
         self.leaks.len()
     }
 
+    /// As [`Agent::says`].
+    #[must_use]
+    pub fn says(&self, all: &[&str], limit: Duration) -> Option<String> {
+        self.agent.says(all, limit)
+    }
+
     /// Stops the agent; nothing is waited for, since what has passed is drained by the agent.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
@@ -16,8 +16,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 const HOST: &str = "blind.analyse.example";
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// Sends with rustls, whose functions no tap knows: this very process is the blind spot.
-fn send_by_rustls(lab: &Lab, to: SocketAddr, body: &[u8]) {
+/// A connection with rustls, whose functions no tap knows: this very process is the blind spot.
+fn connect_by_rustls(lab: &Lab, to: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(lab.authority().file()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -25,8 +25,10 @@ fn send_by_rustls(lab: &Lab, to: SocketAddr, body: &[u8]) {
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = versions.with_root_certificates(roots).with_no_client_auth();
     let session = ClientConnection::new(Arc::new(config), HOST.try_into().unwrap()).unwrap();
-    let mut stream = StreamOwned::new(session, TcpStream::connect(to).unwrap());
-    stream.write_all(body).unwrap();
+    StreamOwned::new(session, TcpStream::connect(to).unwrap())
+}
+
+fn close(mut stream: StreamOwned<ClientConnection, TcpStream>) {
     stream.conn.send_close_notify();
     stream.flush().unwrap();
     stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
@@ -62,7 +64,9 @@ fn tls_without_a_tap_and_quic_are_blind_spots_with_a_name() {
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let citizen = payload::citizens(71, 1).remove(0);
     let body = payload::ending_with(50_000, &citizen);
-    send_by_rustls(&lab, to, &body);
+    let mut stream = connect_by_rustls(&lab, to);
+    stream.write_all(&body).unwrap();
+    close(stream);
     let client = UdpSocket::bind("0.0.0.0:0").unwrap();
     client.connect(to).unwrap();
     client.send(&quic_initial()).unwrap();
@@ -78,4 +82,32 @@ fn tls_without_a_tap_and_quic_are_blind_spots_with_a_name() {
     assert_eq!(blind["destination"]["host"], HOST);
     assert_eq!(blind["process"]["pid"], std::process::id());
     assert_eq!(line(&seen, "quic")["bytes"], quic_initial().len());
+}
+
+/// Nobody waits for the end of a connection that may last for days.
+#[test]
+fn a_blind_spot_is_told_while_its_connection_goes_on() {
+    let name = "a_blind_spot_is_told_while_its_connection_goes_on";
+    if !can_run(name, &[Need::Root, Need::Agent]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let tls = lab.authority().server(HOST, &authority::BOTH_VERSIONS).unwrap();
+    let to = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
+    let sink = Server::tcp(lab.network(), to, Speaks::Sink, Some(tls)).unwrap();
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let mut stream = connect_by_rustls(&lab, to);
+    stream.write_all(b"nobody can read this\n").unwrap();
+    let sent = Instant::now();
+    let own = std::env::current_exe().unwrap().display().to_string();
+    let wanted = ["WARN", "blind spot", "no-tap", HOST, &own, "allow the destination"];
+    let told = trial.says(&wanted, SETTLE);
+    println!("told {} ms after the first bytes (meant to be within 5 s)", sent.elapsed().as_millis());
+    assert!(told.is_some(), "not told");
+    stream.write_all(b"and it goes on\n").unwrap();
+    close(stream);
+    assert!(sink.settle(SETTLE));
+    let seen = trial.stop().unwrap();
+    let said = String::from_utf8_lossy(&seen.stderr).into_owned();
+    assert_eq!(said.matches(HOST).count(), 1, "told once: {said}");
 }

@@ -1,14 +1,17 @@
-//! Programs that have OpenSSL linked in: read with their symbols, or with those that a package of debug symbols brings;
-//! without any, a blind spot with a name.
+//! Programs that bring their TLS with them. With OpenSSL linked in they are read by their symbols, or by those that a
+//! package of debug symbols brings; without any, and with Java's own, they are blind spots with a name.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cprvagt_tests::held::Held;
+use cprvagt_tests::lab::Service;
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
 use cprvagt_tests::{Expected, Lab, Seen, Trial, payload};
 
 const NEEDS: [Need<'static>; 6] = [
@@ -88,7 +91,7 @@ fn check(name: &str, seed: u64, prepare: fn(&Path) -> Option<DebugFile>, judge: 
     for ((mut client, (recipient, _)), citizen) in clients.into_iter().zip(&recipients).zip(&citizens) {
         let host = &recipient.host;
         let request = format!("GET /sag?cpr={citizen} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        std::io::Write::write_all(&mut client.0.stdin.take().unwrap(), request.as_bytes()).unwrap();
+        client.0.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
         client.end().unwrap();
     }
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
@@ -148,4 +151,33 @@ fn without_symbols_it_is_a_blind_spot_with_a_name() {
         }
         assert_eq!(seen.bytes("unexplained_bytes"), 0, "{told}");
     });
+}
+
+#[test]
+fn java_is_a_blind_spot_with_a_name() {
+    let name = "java_is_a_blind_spot_with_a_name";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("javac")]) {
+        return;
+    }
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/Request.java");
+    let mut lab = Lab::new().unwrap();
+    let recipient = lab.recipient("java.analyse.example", Service::Https, Family::V4).unwrap();
+    succeed(Command::new("javac").arg("-d").args([lab.scratch().path(), Path::new(source)]));
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let [citizen] = payload::citizens(54, 1).try_into().unwrap();
+    let mut java = lab.command("java").unwrap();
+    java.arg("-cp").arg(lab.scratch().path()).arg("Request").arg(lab.authority().file());
+    let mut java = Held::start(java.stdin(Stdio::piped())).unwrap();
+    let mut lines = java.0.stdin.take().unwrap();
+    writeln!(lines, "{}/sag?cpr={citizen}", recipient.origin()).unwrap();
+    let wanted = ["blind spot", "no-tap", "/java", &recipient.host, "Java has TLS of its own"];
+    assert!(trial.says(&wanted, SETTLE).is_some(), "not told while it runs");
+    writeln!(lines).unwrap();
+    java.end().unwrap();
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.leaks.len(), 0, "nobody can have read it");
+    let line = &seen.ledger["blind"][0];
+    assert!(line["process"]["exe"].as_str().is_some_and(|exe| exe.ends_with("/java")), "{:#}", seen.ledger);
+    assert_eq!(line["destination"]["host"], recipient.host.as_str());
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }

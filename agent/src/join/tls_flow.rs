@@ -1,7 +1,7 @@
 //! One TLS flow: its writes in order, its records in order, and which carried which.
 //!
 //! *Invariants*: `sent < len` of every pending write; pending writes leave in the order they came; the
-//! parts of a record's account add up to its length with the header.
+//! parts of all records' accounts, with what is unsettled, add up to their lengths with the headers.
 
 use std::{collections::VecDeque, ops::Range, rc::Rc};
 
@@ -23,8 +23,12 @@ const APPLICATION_DATA: u32 = 23;
 /// Bytes of a record header.
 const HEADER_LEN: u64 = 5;
 /// Length of a client's Finished as a TLS 1.3 record: 4 bytes of header, a hash of 32 or 48 bytes, one
-/// content type, 16 bytes of tag (RFC 8446, 4.4.4 and 5.2).
-const FINISHED_LENGTHS: [u32; 2] = [53, 69];
+/// content type, 16 bytes of tag (RFC 8446, 4.4.4 and 5.2). Java adds 16 bytes of padding to every record.
+const FINISHED_LENGTHS: [u32; 3] = [53, 69, 85];
+/// Length of an EndOfEarlyData as a record (RFC 8446, 4.5).
+const END_OF_EARLY_DATA_LENGTH: u32 = 21;
+/// Records of a handshake between its first and its Finished: a client's certificate may take two more.
+const UNSETTLED_MAX: u8 = 3;
 /// Longest alert or KeyUpdate, in plaintext bytes (RFC 8446, 6 and 4.6.3).
 const SIGNAL_LEN_MAX: u64 = 5;
 /// What a record of an unknown cipher adds to the plaintext: from a short tag without nonce (RFC 6655) to
@@ -38,7 +42,11 @@ const EARLY_SUITE: Suite = Suite { version: TLS_1_3, cipher: 0x1301 };
 pub struct TlsFlow {
     suite: Option<Suite>,
     early_data: bool,
+    /// The first record of the client's encrypted handshake has passed.
+    flight_begun: bool,
     finished: bool,
+    /// Bytes of records that are handshake if the Finished follows, else data that no tap saw; and how many records.
+    unsettled: (u64, u8),
     pending: VecDeque<Pending>,
     repeats: Repeats,
     calls: u64,
@@ -100,6 +108,14 @@ pub struct Carried {
 struct Length {
     plain: PlainLen,
     guessed: bool,
+}
+
+/// What an encrypted record of a TLS 1.3 client is.
+enum Stage {
+    Handshake,
+    /// Handshake if the Finished follows.
+    Unsettled,
+    Data,
 }
 
 impl Length {
@@ -192,35 +208,74 @@ impl TlsFlow {
             return (protocol, None);
         }
         let length = self.plain_len(record.length);
-        if self.is_handshake(record.length, length) {
-            return (protocol, None);
+        match self.stage(record.length, length) {
+            Stage::Handshake => {
+                let settled = self.settle_flight();
+                return (Carried { protocol: whole + settled.protocol, ..settled }, None);
+            }
+            Stage::Unsettled => {
+                self.unsettled = (self.unsettled.0 + whole, self.unsettled.1 + 1);
+                return (Carried::default(), None);
+            }
+            Stage::Data => {}
         }
+        let Carried { protocol: flight, unseen: untapped, .. } = self.settle_flight();
+        let (carried, repeated) = self.carried(length, whole);
+        let (protocol, unseen) = (carried.protocol + flight, carried.unseen + untapped);
+        (Carried { protocol, unseen, ..carried }, repeated)
+    }
+
+    /// What a record of data carried.
+    fn carried(&mut self, length: Length, whole: u64) -> (Carried, Option<Rc<Write>>) {
         let (taken, repeated) = self.take_plain(length);
         if let Some(taken) = taken {
             self.doubtful |= length.guessed;
             return (self.settle(taken, whole), repeated);
         }
-        let signal = matches!(length.plain, PlainLen::Exact(len) if len as u64 <= SIGNAL_LEN_MAX);
-        (if signal { protocol } else { Carried { unseen: whole, ..Carried::default() } }, None)
+        let is_signal = matches!(length.plain, PlainLen::Exact(len) if len as u64 <= SIGNAL_LEN_MAX);
+        let (protocol, unseen) = if is_signal { (whole, 0) } else { (0, whole) };
+        (Carried { protocol, unseen, ..Carried::default() }, None)
     }
 
-    /// In TLS 1.3 the client's handshake ends under the cloak of application data. What fits a write is
-    /// early data that was under way, or the Finished was lost.
-    fn is_handshake(&mut self, record_len: u32, length: Length) -> bool {
+    /// In TLS 1.3 the client's handshake ends under the cloak of application data: its first record is handshake in
+    /// any case, and what follows is up to the Finished. What fits a write is early data that was under way, or the
+    /// Finished was lost.
+    fn stage(&mut self, record_len: u32, length: Length) -> Stage {
         let is_1_3 = self.suite.is_some_and(|suite| suite.version == TLS_1_3);
         if !is_1_3 || self.finished {
-            return false;
+            return Stage::Data;
         }
         if FINISHED_LENGTHS.contains(&record_len) {
             self.finished = true;
-            return true;
+            return Stage::Handshake;
         }
-        let fits = self.pending.front().is_some_and(|front| length.admits(front.fragment()));
-        if fits && !self.early_data {
-            self.finished = true;
-            self.doubtful = true;
+        if self.pending.front().is_some_and(|front| length.admits(front.fragment())) {
+            self.finished |= !self.early_data;
+            self.doubtful |= !self.early_data;
+            return Stage::Data;
         }
-        !fits
+        if self.early_data {
+            let is_end = record_len == END_OF_EARLY_DATA_LENGTH;
+            return if is_end { Stage::Handshake } else { Stage::Data };
+        }
+        if !std::mem::replace(&mut self.flight_begun, true) {
+            return Stage::Handshake;
+        }
+        if self.unsettled.1 < UNSETTLED_MAX { Stage::Unsettled } else { Stage::Data }
+    }
+
+    /// What unsettled records turn out to be: handshake when it has ended, data when none of them was its end.
+    fn settle_flight(&mut self) -> Carried {
+        let (bytes, _) = std::mem::take(&mut self.unsettled);
+        let (protocol, unseen) = if self.finished { (bytes, 0) } else { (0, bytes) };
+        self.finished |= unseen > 0;
+        Carried { protocol, unseen, ..Carried::default() }
+    }
+
+    /// Bytes of records that are in no account yet: nobody saw them being written, unless the end of the handshake
+    /// follows.
+    pub const fn unsettled_bytes(&self) -> u64 {
+        self.unsettled.0
     }
 
     fn plain_len(&self, record_len: u32) -> Length {

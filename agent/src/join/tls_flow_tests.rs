@@ -38,6 +38,16 @@ fn repeat(len: u32) -> Step {
     Step::Record(23, len + 17, carried(u64::from(len), 22), true)
 }
 
+/// A record that is handshake if the Finished follows.
+fn unsettled(length: u32) -> Step {
+    Step::Record(23, length, Carried::default(), false)
+}
+
+/// A Finished that settles so many bytes before it.
+fn settled(length: u32, before: u64) -> Step {
+    Step::Record(23, length, carried(0, 5 + u64::from(length) + before), false)
+}
+
 fn protocol(content: u32, length: u32) -> Step {
     Step::Record(content, length, carried(0, 5 + u64::from(length)), false)
 }
@@ -102,9 +112,32 @@ fn a_long_write_leaves_as_many_records() {
 fn the_handshake_of_tls_1_3_is_no_data() {
     let mut flow = answered(TLS_1_3, 0x1302);
     // A client's certificate, its proof, and the Finished; then data of a Finished's length.
-    run(&mut flow, vec![protocol(20, 1), protocol(23, 900), protocol(23, 281), protocol(23, 69)]);
-    run(&mut flow, vec![new(&[b'x'; 52]), data(52)]);
-    assert!(!flow.doubtful);
+    run(&mut flow, vec![protocol(20, 1), protocol(23, 900), unsettled(281)]);
+    assert_eq!(flow.unsettled_bytes(), 286);
+    run(&mut flow, vec![settled(69, 286), new(&[b'x'; 52]), data(52)]);
+    assert!(!flow.doubtful && flow.unsettled_bytes() == 0);
+}
+
+/// Java hides the length of its Finished.
+#[test]
+fn a_padded_finished_ends_the_handshake() {
+    let mut flow = answered(TLS_1_3, 0x1302);
+    run(&mut flow, vec![protocol(23, 85), Step::Record(23, 132, unseen(137), false)]);
+}
+
+/// Another program may hide it otherwise, or send its certificate in the same record.
+#[test]
+fn a_handshake_without_an_end_does_not_hide_the_data() {
+    let mut flow = answered(TLS_1_3, 0x1301);
+    run(&mut flow, vec![protocol(23, 1200), unsettled(95), unsettled(295), unsettled(495)]);
+    assert_eq!(flow.unsettled_bytes(), 900, "nobody saw it being written");
+    run(&mut flow, vec![Step::Record(23, 695, unseen(1600), false), Step::Record(23, 53, unseen(58), false)]);
+    assert_eq!(flow.unsettled_bytes(), 0);
+    let mut flow = answered(TLS_1_3, 0x1301);
+    run(
+        &mut flow,
+        vec![protocol(23, 1200), new(b"hello"), data(5), Step::Record(23, 95, unseen(100), false)],
+    );
 }
 
 #[test]
@@ -294,7 +327,7 @@ fn too_many_pending_writes_pass_over_the_oldest() {
 }
 
 proptest::proptest! {
-    /// Whatever writes and records come, each record's account has its length.
+    /// Whatever writes and records come, the records' accounts have their lengths.
     #[test]
     fn every_record_is_accounted_for(
         suite in proptest::sample::select(vec![None, Some((0x0304, 0x1301)), Some((0x0303, 0xC02F)), Some((0x0303, 0xC013)), Some((0x0303, 0xFF))]),
@@ -308,14 +341,17 @@ proptest::proptest! {
         if early {
             flow.expect_early_data();
         }
+        let mut records = 0;
+        let mut accounts = 0;
         for (is_write, len, extra, content) in steps {
             if is_write {
                 flow.write(CallSample::default().whole(&vec![b'x'; len % 300]));
             } else {
                 let length = if len % 3 == 0 { len as u32 } else { extra };
                 let (it, _) = flow.record(RecordHeader { content, length });
-                let sum = it.inspected + it.lost + it.skipped + it.protocol + it.unseen;
-                proptest::prop_assert_eq!(sum, 5 + u64::from(length));
+                accounts += it.inspected + it.lost + it.skipped + it.protocol + it.unseen;
+                records += 5 + u64::from(length);
+                proptest::prop_assert_eq!(accounts + flow.unsettled_bytes(), records);
             }
         }
     }

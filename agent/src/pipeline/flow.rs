@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use cprvagt_abi::{Flow, Kind, Role, WireData};
+use cprvagt_abi::{Flow, Kind, Role, Verdict, WireData};
 use cprvagt_report::{Outcome, Scrubbed};
 use cprvagt_stream::tls::{client_hello, server_hello};
 
@@ -65,6 +65,8 @@ pub struct FlowState {
     /// Findings that wait for their records, in the order they were made.
     held: VecDeque<Held>,
     copied: Copied,
+    /// Whether bytes of it are known that could not be read.
+    is_blind: bool,
 }
 
 /// A TLS flow whose bytes are copied, so that its records are followed here.
@@ -124,6 +126,7 @@ impl FlowState {
             guessed_session: None,
             held: VecDeque::new(),
             copied: Copied::default(),
+            is_blind: false,
         }
     }
 
@@ -400,6 +403,27 @@ impl FlowState {
         self.settle_plain(inspected)
     }
 
+    /// What was counted so far, also by the kernel.
+    pub fn account_so_far(&self) -> Account {
+        let mut account = self.account.clone();
+        account.miss(Reason::Quic, self.kernel.blind_bytes);
+        account.miss(Reason::NoTap, self.unsettled_bytes());
+        account
+    }
+
+    fn unsettled_bytes(&self) -> u64 {
+        self.tls.as_ref().map_or(0, TlsFlow::unsettled_bytes)
+    }
+
+    /// Whether bytes of it could not be read, for the first time.
+    pub fn becomes_blind(&mut self) -> bool {
+        let becomes = !self.is_blind
+            && self.kernel.verdict == Verdict::Inspect as u32
+            && self.account_so_far().blind().next().is_some();
+        self.is_blind |= becomes;
+        becomes
+    }
+
     /// Completes the account with what the kernel counted. Call it once, last.
     pub fn settle_account(&mut self) {
         self.account = self.completed(&self.kernel);
@@ -416,6 +440,7 @@ impl FlowState {
         let mut account = self.account.clone();
         account.miss(Reason::RingFull, kernel.lost_bytes.saturating_sub(self.copied.hole_bytes));
         account.miss(Reason::Quic, kernel.blind_bytes);
+        account.miss(Reason::NoTap, self.unsettled_bytes());
         if self.tls.is_none() {
             return account;
         }

@@ -4,6 +4,7 @@
 //! *Limits*: [`FLOWS_MAX`] flows; a flow that ended is kept for [`ENDED_KEPT`], since a write on its
 //! session may still be in the ring.
 
+mod blind;
 mod flow;
 mod leaks;
 mod plain;
@@ -18,6 +19,7 @@ use cprvagt_abi::{Counter, Flow, TlsHello, TlsWrite, Verdict};
 use cprvagt_report::{Host, Leak, Ledger, Moment, Outcome};
 
 use self::{
+    blind::BlindSpots,
     flow::{FlowState, Told},
     leaks::Teller,
 };
@@ -84,6 +86,7 @@ pub struct Pipeline {
     unbound: Unbound,
     processes: Processes,
     book: Book,
+    blind_spots: BlindSpots,
     lost_before: Losses,
 }
 
@@ -112,6 +115,7 @@ impl Pipeline {
             unbound: Unbound::default(),
             processes,
             book: Book::open(),
+            blind_spots: BlindSpots::new(Instant::now()),
             lost_before: Losses { at: Moment::now(), bytes: 0, records: 0 },
         }
     }
@@ -346,6 +350,23 @@ impl Pipeline {
         self.give_up(overdue, now, ask);
         let is_over = |ended: Instant| now.saturating_duration_since(ended) >= ENDED_KEPT;
         self.retire(|flow| flow.ended.is_some_and(is_over), ask);
+        if self.blind_spots.is_due(now) {
+            self.tell_blind_spots();
+        }
+    }
+
+    fn tell_blind_spots(&mut self) {
+        let flows = self.flows.values_mut();
+        let new: Vec<u64> = flows.filter_map(|flow| flow.becomes_blind().then_some(flow.kernel.id)).collect();
+        for flow in new.iter().filter_map(|id| self.flows.get(id)) {
+            let holder = self.teller().holder(flow);
+            self.blind_spots.tell(&flow.account_so_far(), &holder);
+        }
+    }
+
+    /// Whether a blind spot was told since this was asked last.
+    pub fn has_new_blind_spots(&mut self) -> bool {
+        self.blind_spots.take_news()
     }
 
     /// Folds flows into the book; what they still hold is told.
@@ -371,6 +392,7 @@ impl Pipeline {
         }
         flow.settle_account();
         let holder = self.teller().holder(&flow);
+        self.blind_spots.tell(&flow.account, &holder);
         self.book.enter(flow.kernel.wire_bytes, &flow.account, &holder);
     }
 

@@ -138,6 +138,9 @@ impl Inspecting {
         if now >= self.tick_due {
             self.tick_due = now + TICK_EVERY;
             self.with_pipeline(|pipeline, ask| pipeline.tick(now, ask))?;
+            if self.pipeline.as_mut().is_some_and(Pipeline::has_new_blind_spots) {
+                self.ledger_due = now;
+            }
         }
         if now >= self.alive_due {
             self.alive_due = now + ALIVE_EVERY;

@@ -19,6 +19,8 @@ use serde_json::Value;
 pub const RUNTIME_DIR: &str = "/run/cprvagt";
 /// The socket in the runtime directory.
 const SOCKET: &str = "status.sock";
+/// Blind spots that are shown to a person; the JSON has all.
+const BLIND_SPOTS_MAX: usize = 5;
 /// How long a client may take to read.
 const CLIENT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -184,7 +186,23 @@ pub fn lines(status: &Value) -> Vec<String> {
         ("last problem", text("/send/last_error")),
         ("certificate ends", text("/send/certificate_expires_at")),
     ];
-    rows.into_iter().map(|(name, value)| format!("{name:<18} {value}")).collect()
+    let blind = blind_spots(status).into_iter().map(|spot| ("cannot be read", spot));
+    rows.into_iter().chain(blind).map(|(name, value)| format!("{name:<18} {value}")).collect()
+}
+
+/// The worst blind spots of the ledger, which has the worst first.
+fn blind_spots(status: &Value) -> Vec<String> {
+    let lines = status.pointer("/ledger/blind").and_then(Value::as_array);
+    lines.into_iter().flatten().take(BLIND_SPOTS_MAX).map(blind_spot).collect()
+}
+
+fn blind_spot(line: &Value) -> String {
+    let text = |names: [&str; 2]| names.into_iter().find_map(|name| line.pointer(name)?.as_str());
+    let program = text(["/process/exe", "/process/comm"]).unwrap_or("a program not known");
+    let host = text(["/destination/host", "/destination/ip"]).unwrap_or("several destinations");
+    let port = line.pointer("/destination/port").map(|port| format!(":{port}")).unwrap_or_default();
+    let reason = text(["/reason"; 2]).unwrap_or_default();
+    format!("{} bytes ({reason}), {program} -> {host}{port}", line["bytes"])
 }
 
 #[cfg(test)]
@@ -214,6 +232,20 @@ mod tests {
         drop(UnixListener::bind(dir.path().join(SOCKET)).unwrap());
         assert!(ask(dir.path()).unwrap().is_none());
         assert!(StatusSocket::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn blind_spots_are_shown_with_program_and_destination() {
+        let java = json!({"reason": "no-tap", "bytes": 137, "process": {"exe": "/usr/bin/java", "comm": "java"},
+            "destination": {"ip": "198.18.0.10", "port": 443, "host": "maal.example"}});
+        let rest = json!({"reason": "opaque", "bytes": 9});
+        let all = lines(&json!({"ledger": {"blind": [java, rest]}}));
+        let shown: Vec<_> = all.iter().filter_map(|line| line.strip_prefix("cannot be read     ")).collect();
+        let expected = [
+            "137 bytes (no-tap), /usr/bin/java -> maal.example:443",
+            "9 bytes (opaque), a program not known -> several destinations",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]
