@@ -127,6 +127,7 @@ impl Watch {
         let key = Key::of(config)?;
         let capture_options = CaptureOptions {
             ring_bytes: config.capture.ring_bytes,
+            entry_sites: config.capture.probe_site.is_entry(),
             allow: policy.allow_prefixes(),
             own: Vec::new(),
         };

@@ -141,9 +141,10 @@ impl Session {
 }
 
 /// Where a function is probed; `None` when its arguments are not where the kernel program looks for them.
-fn site_of(function: Function, code: &FunctionCode) -> Option<ProbeSite> {
+fn site_of(function: Function, code: &FunctionCode, at_entry: bool) -> Option<ProbeSite> {
     match function {
         Function::GoWriteRecord => go_probe_site(code),
+        _ if at_entry => Some(ProbeSite { offset: 0, cheap: false }),
         Function::SslSendfile => Some(probe_site(code, 4)),
         _ => Some(probe_site(code, 3)),
     }
@@ -160,7 +161,7 @@ impl TlsTap {
         let &Readable { file, path, symbols } = readable;
         let mut tap = Self { path: path.to_owned(), attachment, probes: Vec::new() };
         for (function, code) in probed(symbols) {
-            let Some(site) = site_of(function, code) else {
+            let Some(site) = site_of(function, code, probes.entry_sites) else {
                 tracing::warn!(
                     path,
                     name = function.symbol(),

@@ -37,6 +37,8 @@ const WALK_MAX: usize = 1 << 20;
 pub struct CaptureOptions {
     /// Bytes of the ring: a power of two and a multiple of the page size.
     pub ring_bytes: u32,
+    /// Whether probes are put on the first instruction of a function, however dear.
+    pub entry_sites: bool,
     /// Allowed prefixes, each with the rules of all shorter prefixes that cover it.
     pub allow: Vec<(AllowKey, AllowRules)>,
     /// Process ids of the agent's other processes.

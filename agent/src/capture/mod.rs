@@ -69,7 +69,7 @@ impl Capture {
     /// Names the privilege, mount or kernel feature that is missing.
     pub fn start(options: &CaptureOptions, opener: Opener) -> Result<Self, CaptureError> {
         let mut programs = Programs::load(options)?;
-        let probes = Probes::load(&mut programs, opener)?;
+        let probes = Probes::load(&mut programs, opener, options.entry_sites)?;
         tell_reach(probes.reach());
         let mut addresses = LocalAddresses::default();
         addresses.refresh(&mut programs)?;
@@ -223,8 +223,9 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
 /// # Errors
 /// As [`Capture::start`].
 pub fn probe_load() -> Result<ProbeReach, CaptureError> {
-    let options = CaptureOptions { ring_bytes: 64 << 10, allow: Vec::new(), own: Vec::new() };
-    Ok(Probes::load(&mut Programs::load(&options)?, Opener::Here)?.reach())
+    let options =
+        CaptureOptions { ring_bytes: 64 << 10, entry_sites: false, allow: Vec::new(), own: Vec::new() };
+    Ok(Probes::load(&mut Programs::load(&options)?, Opener::Here, false)?.reach())
 }
 
 fn tell_reach(reach: ProbeReach) {

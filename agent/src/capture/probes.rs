@@ -67,6 +67,8 @@ impl ProbeReach {
 pub(super) struct Probes {
     reach: ProbeReach,
     opener: Opener,
+    /// Whether probes are put on the first instruction of a function, however dear.
+    pub(super) entry_sites: bool,
     /// Numbers of sites that are free, where sites have numbers.
     free: Vec<u32>,
 }
@@ -90,12 +92,16 @@ pub(super) struct Place<'a> {
 
 impl Probes {
     /// Loads the program that reads most of those that this kernel takes.
-    pub(super) fn load(programs: &mut Programs, opener: Opener) -> Result<Self, CaptureError> {
+    pub(super) fn load(
+        programs: &mut Programs,
+        opener: Opener,
+        entry_sites: bool,
+    ) -> Result<Self, CaptureError> {
         let [best @ .., least] = ProbeReach::ALL;
         let version = KernelVersion::current().ok();
         for reach in best.iter().copied().filter(|reach| reach.is_safe(version)) {
             match programs.program::<UProbe>(reach.program())?.load() {
-                Ok(()) => return Ok(Self { reach, opener, free: Vec::new() }),
+                Ok(()) => return Ok(Self { reach, opener, entry_sites, free: Vec::new() }),
                 Err(error) => {
                     tracing::debug!(name = reach.program(), reason = chain(&error), "not on this kernel");
                 }
@@ -107,7 +113,7 @@ impl Probes {
             load_program(programs, &site_program(site))?;
         }
         // The lowest number is taken first.
-        Ok(Self { reach: least, opener, free: (0..SITES_MAX).rev().collect() })
+        Ok(Self { reach: least, opener, entry_sites, free: (0..SITES_MAX).rev().collect() })
     }
 
     /// What probes can do.

@@ -30,6 +30,7 @@ fn every_section_is_read() {
         r#"
         [capture]
         ring_bytes = "1 MiB"
+        probe_site = "entry"
         [[inspect]]
         only = { unit = "a*.service" }
         [[allow]]
@@ -61,11 +62,12 @@ fn every_section_is_read() {
     )
     .unwrap();
     assert_eq!(config.capture.ring_bytes, 1 << 20);
+    assert_eq!(config.capture.probe_site, ProbeSites::Entry);
     assert_eq!(config.inspect[0].only.as_ref().unwrap().unit.as_ref().unwrap().as_str(), "a*.service");
     let [first, second] = &config.allow[..] else { panic!("two entries") };
     assert_eq!(first.ports, [(443, 443), (8000, 8010), (25, 25)]);
     assert_eq!(first.waives, Waives::NOT_ALLOWED.union(Waives::CLEARTEXT));
-    assert_eq!(first.at, Place { line: 6, column: 9 });
+    assert_eq!(first.at, Place { line: 7, column: 9 });
     assert_eq!(second.to, "192.0.2.0/24".parse().unwrap());
     assert_eq!((second.ports.len(), second.waives), (0, Waives::NOT_ALLOWED));
     assert_eq!(config.system[0].vendor.as_deref(), Some("Leverandør A/S"));
@@ -100,6 +102,11 @@ const WRONG: &[(&str, &str)] = &[
         "2:14: ring_bytes is 2 GiB; it must be a power of two from 64 KiB to 1 GiB (whole pages)",
     ),
     ("[capture]\nring_bytes = -1", "2:14: ring_bytes is out of range"),
+    (
+        "[capture]\nprobe_site = \"entri\"",
+        "2:14: \"entri\" is not a value of probe_site; did you mean \"entry\"?",
+    ),
+    ("[capture]\nprobe_site = 0", "2:14: probe_site must be a string, not integer"),
     ("[capture]\nring_bytes = true", "2:14: ring_bytes must be a size such as \"16 MiB\""),
     ("capture = 5", "1:11: capture must be a table, not integer"),
     ("[allow]\nto = \"192.0.2.1\"", "1:1: allow is a list of tables: write [[allow]]"),

@@ -48,11 +48,40 @@ pub struct Config {
     pub collector: Collector,
 }
 
-/// `[capture]`: how much is held between kernel and agent.
+/// `[capture]`: how much is held between kernel and agent, and where probes are put.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Capture {
     /// Size of each ring: a power of two from 64 KiB to 1 GiB.
     pub ring_bytes: u32,
+    /// Where in a function its probe is put.
+    pub probe_site: ProbeSites,
+}
+
+/// Where in a function its probe is put.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProbeSites {
+    /// On the first instruction that the kernel need not step, if there is one before the arguments change.
+    Cheap,
+    /// On the function's first instruction.
+    Entry,
+}
+
+impl ProbeSites {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Cheap, Self::Entry];
+
+    /// Whether it is [`Self::Entry`].
+    pub fn is_entry(self) -> bool {
+        self == Self::Entry
+    }
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cheap => "cheap",
+            Self::Entry => "entry",
+        }
+    }
 }
 
 /// `[[inspect]]`: whose traffic may be read.
@@ -145,7 +174,7 @@ impl Default for Collector {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            capture: Capture { ring_bytes: 16 << 20 },
+            capture: Capture { ring_bytes: 16 << 20, probe_site: ProbeSites::Cheap },
             inspect: vec![],
             allow: vec![],
             system: vec![],

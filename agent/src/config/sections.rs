@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use cprvagt_settings::{Document, Problem, Table, Value, nearest, size};
 
 use super::{
-    Allow, BadUrl, Capture, Collector, Config, DAY, Inspect, Matcher, Pattern, Pseudonym, Report, Spool,
-    System,
+    Allow, BadUrl, Capture, Collector, Config, DAY, Inspect, Matcher, Pattern, ProbeSites, Pseudonym, Report,
+    Spool, System,
 };
 use crate::judge::{Waives, address, flatten};
 
@@ -49,9 +49,18 @@ fn sections(root: &Table<'_, '_>) -> Config {
 }
 
 fn capture(table: &Table<'_, '_>) -> Capture {
-    table.expect_keys(&["ring_bytes"]);
+    table.expect_keys(&["ring_bytes", "probe_site"]);
+    let built_in = Config::default().capture;
     let ring_bytes = table.value("ring_bytes").and_then(|value| ring_bytes(table, value));
-    ring_bytes.map_or(Config::default().capture, |ring_bytes| Capture { ring_bytes })
+    let probe_site = table.value("probe_site").and_then(|value| {
+        let valid = ProbeSites::ALL.map(ProbeSites::as_str);
+        let word = word(table, "probe_site", value, &valid)?;
+        ProbeSites::ALL.into_iter().find(|it| it.as_str() == word)
+    });
+    Capture {
+        ring_bytes: ring_bytes.unwrap_or(built_in.ring_bytes),
+        probe_site: probe_site.unwrap_or(built_in.probe_site),
+    }
 }
 
 fn ring_bytes(table: &Table<'_, '_>, value: Value<'_, '_>) -> Option<u32> {

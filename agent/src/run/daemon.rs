@@ -285,6 +285,7 @@ fn start_taps(plan: &Plan, own: Vec<u32>, broker: &Part) -> Result<Capture, RunE
     let opener = Opener::broker(opener).map_err(|_| RunError::Gone("broker"))?;
     let options = CaptureOptions {
         ring_bytes: plan.config.capture.ring_bytes,
+        entry_sites: plan.config.capture.probe_site.is_entry(),
         allow: plan.policy.allow_prefixes(),
         own,
     };

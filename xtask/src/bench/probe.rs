@@ -1,30 +1,35 @@
 //! `bench probe`: what the agent costs a program that it watches.
 //!
-//! Rounds with and without the agent alternate in one run, since a machine's speed drifts; a ratio is the
-//! median of the rounds' ratios.
+//! Rounds with and without the agent alternate in one run, since a machine's speed drifts; a ratio or difference is
+//! the median of the rounds'.
 //!
-//! *Limits*: `--check` holds a ratio against [`RATIO_MAX`].
+//! *Limits*: `--check` holds a ratio against [`RATIO_MAX`] and a difference against [`PROBE_NS_MAX`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use cprvagt_tests::agent::Agent;
-use cprvagt_tests::lab::{Lab, Service};
+use cprvagt_tests::agent::{Agent, allow};
+use cprvagt_tests::lab::{Lab, Recipient, Service};
 use cprvagt_tests::network::Family;
 use nix::unistd::geteuid;
 
 use super::median;
-use crate::build;
 use crate::refusal::{MISSING, refuse};
+use crate::{build, shell};
 
 /// Pairs of rounds; the first is thrown away.
 const ROUNDS: usize = 6;
 /// Writes and requests of a round.
 const COUNT: &str = "20000";
+/// Writes that go nowhere, of a round.
+const BARE_COUNT: &str = "200000";
 /// A 1 KiB write may take at most so many times longer with the agent.
 const RATIO_MAX: f64 = 4.0;
+/// A 1 KiB write with nothing to copy may take at most so much longer, in nanoseconds.
+const PROBE_NS_MAX: f64 = 700.0;
 
-/// Measures, and prints a table; needs root.
+/// Measures, and prints tables; needs root.
 pub fn run(check: bool) -> Result<()> {
     if !geteuid().is_root() {
         return refuse(
@@ -33,7 +38,20 @@ pub fn run(check: bool) -> Result<()> {
         );
     }
     let program = build::programs(build::Profile::Release)?.agent;
-    let ratio = probe(&program)?;
+    let mut lab = Lab::new()?;
+    let bench = Bench {
+        recipient: &*lab.recipient("bench.example", Service::Https, Family::V4)?,
+        bare: bare_program(&lab)?,
+        lab: &lab,
+        program: &program,
+    };
+    let probe_ns = bench.bare_writes()?;
+    let ratio = bench.writes_and_requests()?;
+    if check && probe_ns > PROBE_NS_MAX {
+        bail!(
+            "bench probe: a probe with nothing to copy costs {probe_ns:.0} ns; at most {PROBE_NS_MAX:.0} are allowed"
+        );
+    }
     if check && ratio > RATIO_MAX {
         bail!(
             "bench probe: a write takes {ratio:.2} times as long with the agent; at most {RATIO_MAX} are allowed"
@@ -42,25 +60,82 @@ pub fn run(check: bool) -> Result<()> {
     Ok(())
 }
 
+/// Builds the program whose writes go nowhere.
+fn bare_program(lab: &Lab) -> Result<PathBuf> {
+    let program = lab.scratch().path().join("write_bench");
+    let source = shell::root().join("tests/programs/write_bench.c");
+    let mut compiler = Command::new("cc");
+    shell::run(compiler.arg("-O2").arg("-o").args([&program, &source]).args(["-lssl", "-lcrypto"]))?;
+    Ok(program)
+}
+
+struct Bench<'a> {
+    lab: &'a Lab,
+    recipient: &'a Recipient,
+    program: &'a Path,
+    bare: PathBuf,
+}
+
 /// Microseconds of one round.
 struct Round {
     write: f64,
     request: f64,
 }
 
-fn probe(program: &Path) -> Result<f64> {
-    let mut lab = Lab::new()?;
-    let recipient = lab.recipient("bench.example", Service::Https, Family::V4)?;
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        without.push(round(&lab, &recipient.host)?);
-        let agent = Agent::start_program(program, lab.scratch(), "", &[])?;
-        with.push(round(&lab, &recipient.host)?);
-        agent.stop()?;
+impl Bench<'_> {
+    /// Writes to an allowed destination, of which nothing is copied: with probes where the agent puts them, and with
+    /// probes on each function's first instruction. Returns the nanoseconds that the former cost.
+    fn bare_writes(&self) -> Result<f64> {
+        let address = self.recipient.server.address();
+        let allowed = allow(&[(address.ip(), address.port())]);
+        let entry = format!("[capture]\nprobe_site = \"entry\"\n{allowed}");
+        let (mut without, mut cheap, mut dear) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            without.push(self.bare_round()?);
+            cheap.push(self.with_agent(&allowed, Self::bare_round)?);
+            dear.push(self.with_agent(&entry, Self::bare_round)?);
+        }
+        let extra = |with: &[f64]| median(with.iter().zip(&without).skip(1).map(|(a, b)| a - b).collect());
+        let (cheap, dear) = (extra(&cheap), extra(&dear));
+        println!("{:<46} {:>9} {:>9}", "SSL_write of 1 KiB, nothing to copy", "ns each", "extra ns");
+        println!("{:<46} {:>9.0}", "without agent", median(without));
+        println!("{:<46} {:>9} {cheap:>9.0}", "probe at the cheapest safe instruction", "");
+        println!("{:<46} {:>9} {dear:>9.0}", "probe at the first instruction (probe_site)", "");
+        Ok(cheap)
     }
-    println!("{:<22} {:>12} {:>12} {:>7}", "microseconds each", "without", "with agent", "ratio");
-    row("request of 1 KiB", &without, &with, |round| round.request);
-    Ok(row("TLS write of 1 KiB", &without, &with, |round| round.write))
+
+    fn writes_and_requests(&self) -> Result<f64> {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            without.push(self.round()?);
+            with.push(self.with_agent("", Self::round)?);
+        }
+        println!("{:<22} {:>12} {:>12} {:>7}", "microseconds each", "without", "with agent", "ratio");
+        row("request of 1 KiB", &without, &with, |round| round.request);
+        Ok(row("TLS write of 1 KiB", &without, &with, |round| round.write))
+    }
+
+    fn with_agent<T>(&self, config: &str, round: fn(&Self) -> Result<T>) -> Result<T> {
+        let agent = Agent::start_program(self.program, self.lab.scratch(), config, &[])?;
+        let measured = round(self)?;
+        agent.stop()?;
+        Ok(measured)
+    }
+
+    fn bare_round(&self) -> Result<f64> {
+        let mut command = self.lab.command(self.bare.to_str().context("a path of ours is UTF-8")?)?;
+        command.args([&self.recipient.host, "443"]).arg(self.lab.authority().file()).arg(BARE_COUNT);
+        let [nanoseconds] = numbers(&mut command)?;
+        Ok(nanoseconds)
+    }
+
+    fn round(&self) -> Result<Round> {
+        let script = shell::root().join("tests/programs/write_bench.py");
+        let mut command = self.lab.command("/usr/bin/python3")?;
+        command.arg(script).args([&self.recipient.host, "443"]).arg(self.lab.authority().file()).arg(COUNT);
+        let [write, request] = numbers(&mut command)?;
+        Ok(Round { write, request })
+    }
 }
 
 fn row(name: &str, without: &[Round], with: &[Round], pick: fn(&Round) -> f64) -> f64 {
@@ -72,16 +147,11 @@ fn row(name: &str, without: &[Round], with: &[Round], pick: fn(&Round) -> f64) -
     ratio
 }
 
-fn round(lab: &Lab, host: &str) -> Result<Round> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/programs/write_bench.py");
-    let mut command = lab.command("/usr/bin/python3")?;
-    command.arg(script).args([host, "443"]).arg(lab.authority().file()).arg(COUNT);
+/// Runs a program that prints so many numbers.
+fn numbers<const COUNT: usize>(command: &mut Command) -> Result<[f64; COUNT]> {
     let output = command.output().context("running the timed program")?;
     ensure!(output.status.success(), "the timed program failed: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = text.split_whitespace().map(str::parse::<f64>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(write)), Some(Ok(request))) => Ok(Round { write, request }),
-        _ => bail!("the timed program printed {text:?}"),
-    }
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    <[f64; COUNT]>::try_from(numbers).ok().with_context(|| format!("the timed program printed {text:?}"))
 }
