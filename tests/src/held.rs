@@ -1,7 +1,8 @@
 //! Processes that a test must end in every case: killed when they go out of scope.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::IpAddr;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -24,6 +25,17 @@ impl Held {
     pub fn start(command: &mut Command) -> Result<Self> {
         let child = command.spawn();
         Ok(Self(child.with_context(|| format!("starting {}", command.get_program().display()))?))
+    }
+
+    /// Starts a server, and waits until it has said a line: that it listens.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_listening(command: &mut Command) -> Result<Self> {
+        let mut held = Self::start(command.stdout(Stdio::piped()))?;
+        let said = held.0.stdout.take().context("its output is piped")?;
+        BufReader::new(said).read_line(&mut String::new())?;
+        Ok(held)
     }
 
     /// Waits for its end.

@@ -1,7 +1,9 @@
 //! The lab: network, authority, servers and the private directory, as one thing that ends on drop.
 
 use std::fmt::Write as _;
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -164,6 +166,19 @@ impl Lab {
         Ok(command)
     }
 
+    /// The same for a program that starts others: all of them end when the child is killed, since they live in a
+    /// process namespace whose first process then ends. The process id of the child is not the program's.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub fn command_with_children(&self, program: &str) -> Result<Command> {
+        let mut command = self.command("unshare")?;
+        command.args(["--pid", "--mount-proc", "--fork", "--kill-child"]);
+        // The shell stays the first process: the kernel forgets whom to kill when a program changes its user.
+        command.args(["sh", "-c", r#""$0" "$@"; exit"#, program]);
+        Ok(command)
+    }
+
     /// One file for each set of names: a running program's copy never changes under it.
     fn write_hosts(&self) -> Result<PathBuf> {
         let name = format!("hosts-{}", self.recipients.len());
@@ -175,6 +190,9 @@ impl Lab {
         for recipient in &self.recipients {
             writeln!(hosts, "{} {}", recipient.ip(), recipient.host).expect("a string takes all");
         }
-        self.scratch.write(&name, hosts)
+        let path = self.scratch.write(&name, hosts)?;
+        // As /etc/hosts itself: servers read it as another user.
+        fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+        Ok(path)
     }
 }

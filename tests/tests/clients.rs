@@ -1,11 +1,11 @@
 //! Programs that people run on application servers, unmodified, over TLS 1.2 and 1.3: what each sends is told once,
 //! at its destination, and the account of its bytes is whole.
 //!
-//! *Not here*: curl, Node, Python's own `ssl` and `asyncio`, `openssl s_client` and wget, which other tests run.
+//! *Not here*: curl, Node, Python's own `ssl` and `asyncio`, `openssl s_client` and wget, which other tests run; programs that
+//! are servers themselves (`servers`).
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,8 +15,6 @@ use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::writes::Library;
 use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 const SETTLE: Duration = Duration::from_secs(120);
 
@@ -214,9 +212,8 @@ fn psql() {
     for (citizen, version) in citizens.iter().zip(["1.2", "1.3"]) {
         let address = lab.spare_address(Family::V4).unwrap();
         let mut server = Command::new("/usr/bin/python3");
-        server.arg(script).arg(address.to_string()).args([&certificate, &key]).stdout(Stdio::piped());
-        let mut server = lab.network().inside(|| Held::start(&mut server)).unwrap();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        server.arg(script).arg(address.to_string()).args([&certificate, &key]);
+        let server = lab.network().inside(|| Held::start_listening(&mut server)).unwrap();
         let text = payload::named(citizen);
         let query = format!("INSERT INTO sag (notat) VALUES ('{text}');\n");
         let query = lab.scratch().write(&format!("query-{version}"), query).unwrap();
@@ -235,59 +232,6 @@ fn psql() {
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
     assert_eq!(seen.ledger["lost"], serde_json::json!([]), "{:#}", seen.ledger);
-}
-
-/// As a reverse proxy to a server that speaks TLS: what the proxy passes on is told, not what it is asked.
-#[test]
-fn nginx() {
-    const PORT: u16 = 18_443;
-    let needs = [Need::Root, Need::Agent, Need::Program("nginx"), Need::Program("curl")];
-    if !can_run("nginx", &needs) {
-        return;
-    }
-    let mut lab = Lab::new().unwrap();
-    let recipients = lab.recipient_of_each_version().unwrap();
-    let authority = lab.authority().file().display().to_string();
-    let places = recipients.iter().enumerate().map(|(at, (recipient, _))| {
-        format!(
-            "location /{at}/ {{ proxy_pass https://{host}/; proxy_ssl_server_name on; proxy_ssl_verify on; \
-             proxy_ssl_name {host}; proxy_ssl_trusted_certificate {authority}; \
-             proxy_ssl_protocols TLSv1.2 TLSv1.3; }}\n",
-            host = recipient.host,
-        )
-    });
-    let folder = lab.scratch().path().display().to_string();
-    let config = format!(
-        "daemon off; user root; pid {folder}/nginx.pid; error_log stderr;\n\
-         events {{}}\n\
-         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
-         fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
-         server {{ listen 127.0.0.1:{PORT};\n{}}} }}\n",
-        places.collect::<String>()
-    );
-    let config = lab.scratch().write("nginx.conf", config).unwrap();
-    let trial = Trial::start(&lab, "", &[]).unwrap();
-    let mut nginx = lab.command("nginx").unwrap();
-    let mut nginx = Held::start(nginx.arg("-c").arg(config)).unwrap();
-    let citizens = payload::citizens(50, recipients.len());
-    let mut asked = true;
-    for (at, citizen) in citizens.iter().enumerate() {
-        let url = format!("url = \"http://127.0.0.1:{PORT}/{at}/sag?cpr={citizen}\"\n");
-        let url = lab.scratch().write(&format!("url-{at}"), url).unwrap();
-        let mut curl = lab.command("curl").unwrap();
-        curl.args(["--silent", "--fail", "--output", "/dev/null", "--retry", "30", "--retry-connrefused"]);
-        asked &= curl.args(["--retry-delay", "1", "--config"]).arg(url).status().unwrap().success();
-    }
-    kill(Pid::from_raw(nginx.0.id().cast_signed()), Signal::SIGTERM).unwrap();
-    nginx.0.wait().unwrap();
-    assert!(asked && recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
-    let seen = trial.stop().unwrap();
-    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
-        Expected::tls(citizen, recipient.server.address(), &recipient.host, version)
-    });
-    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
-    assert!(seen.leaks.iter().all(|leak| leak["process"]["comm"] == "nginx"), "{:?}", seen.leaks);
-    seen.assert_all_inspected_of(&recipients);
 }
 
 #[test]

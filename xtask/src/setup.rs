@@ -29,7 +29,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 18] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 19] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
@@ -46,6 +46,8 @@ const TEST_PROGRAMS: [(&str, &str, &str); 18] = [
     ("psql", "postgresql-client", "leaking program"),
     ("git", "git", "leaking program"),
     ("nginx", "nginx-light", "leaking program, as a proxy"),
+    // Not apache2, which starts a daemon.
+    ("apache2", "apache2-bin", "leaking program, as a proxy"),
     ("tstclnt", "libnss3-tools", "leaking program"),
     ("php", "php-cli", "leaking program"),
     ("ruby", "ruby", "leaking program"),
