@@ -59,8 +59,9 @@ def main():
     address, certificate, key, version = sys.argv[1:]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, "TLSv" + version.replace(".", "_"))
-    with socket.create_server((address, 25)) as listener:
+    context.minimum_version = context.maximum_version = ssl.TLSVersion["TLSv" + version.replace(".", "_")]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 25), family=family) as listener:
         print("listening", flush=True)
         stream, _ = listener.accept()
     with start_tls(stream, context) as stream:

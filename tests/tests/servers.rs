@@ -4,13 +4,21 @@
 //! *Not here*: programs that people start for one request (`clients`).
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::fs::{self, File, Permissions};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cprvagt_tests::held::Held;
 use cprvagt_tests::lab::Recipient;
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::network::Family;
+use cprvagt_tests::scratch::{self, Scratch};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
+use nix::unistd::User;
 
 const SETTLE: Duration = Duration::from_secs(120);
 
@@ -103,5 +111,105 @@ fn apache() {
     check_proxy(
         "apache",
         &Proxy { program: "apache2", port: 18_444, arguments: &["-DFOREGROUND", "-f"], config },
+    );
+}
+
+/// All files of a Postfix that passes all mail on to one server.
+struct Mailer {
+    /// Not the lab's own folder: Postfix's own user has to find its queue by its path.
+    _scratch: Scratch,
+    config: PathBuf,
+}
+
+/// The services of Postfix that passing on takes.
+const SERVICES: &str = "pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+postlog unix-dgram n - n - 1 postlogd
+";
+
+impl Mailer {
+    fn new(lab: &Lab, to: IpAddr, host: &str) -> Self {
+        let scratch = Scratch::new(&scratch::unique_name()).unwrap();
+        fs::set_permissions(scratch.path(), Permissions::from_mode(0o711)).unwrap();
+        let [configured, queue, data] = ["config", "queue", "data"].map(|name| scratch.path().join(name));
+        for folder in [&configured, &queue, &data] {
+            fs::create_dir(folder).unwrap();
+        }
+        let owner = User::from_name("postfix").unwrap().unwrap();
+        chown(&data, Some(owner.uid.as_raw()), None).unwrap();
+        let config = format!(
+            "compatibility_level = 3.6\nqueue_directory = {}\ndata_directory = {}\n\
+             maillog_file = /dev/stdout\nmyhostname = post.kilde.example\nmydestination =\n\
+             alias_maps =\nalias_database =\ninet_protocols = all\n\
+             relayhost = [{to}]:25\nsmtp_tls_security_level = secure\n\
+             smtp_tls_secure_cert_match = {host}\nsmtp_tls_servername = {host}\nsmtp_tls_CAfile = {}\n",
+            queue.display(),
+            data.display(),
+            lab.authority().file().display(),
+        );
+        fs::write(configured.join("main.cf"), config).unwrap();
+        fs::write(configured.join("master.cf"), SERVICES).unwrap();
+        Self { _scratch: scratch, config: configured }
+    }
+
+    /// Puts a mail into the queue, and starts what passes it on.
+    fn send(&self, lab: &Lab, mail: &Path) -> Held {
+        let mut check = lab.command("postfix").unwrap();
+        assert!(
+            check.arg("-c").arg(&self.config).arg("check").status().unwrap().success(),
+            "the queue's folders"
+        );
+        let mut sendmail = lab.command("/usr/sbin/sendmail").unwrap();
+        sendmail.arg("-C").arg(&self.config).args(["-f", "sag@kilde.example", "sag@analyse.example"]);
+        assert!(sendmail.stdin(File::open(mail).unwrap()).status().unwrap().success(), "the mail");
+        let mut master = lab.command_with_children("postfix").unwrap();
+        Held::start(master.arg("-c").arg(&self.config).arg("start-fg")).unwrap()
+    }
+}
+
+/// It greets in clear, and asks for TLS on the same connection.
+#[test]
+fn postfix() {
+    let programs = ["/usr/bin/python3", "postfix"].map(Need::Program);
+    if !can_run("postfix", &[&[Need::Root, Need::Agent][..], &programs].concat()) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let host = "post.analyse.example";
+    let [certificate, key] = lab.authority().files(lab.scratch(), host).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/smtp_server.py");
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(51, 2);
+    let mut expected = Vec::new();
+    for ((citizen, version), family) in citizens.iter().zip(["1.2", "1.3"]).zip([Family::V4, Family::V6]) {
+        let address = lab.spare_address(family).unwrap();
+        let mut server = Command::new("/usr/bin/python3");
+        server.arg(script).arg(address.to_string()).args([&certificate, &key]).arg(version);
+        let server = lab.network().inside(|| Held::start_listening(&mut server)).unwrap();
+        let mail = format!("Subject: Sagen\n\nVi har behandlet sagen.\n{}\n", payload::named(citizen));
+        let mail = lab.scratch().write(&format!("mail-{version}"), mail).unwrap();
+        let mailer = Mailer::new(&lab, address, host);
+        let _running = mailer.send(&lab, &mail);
+        server.end().unwrap();
+        expected.push(Expected::tls(citizen, SocketAddr::new(address, 25), host, version));
+    }
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    assert!(seen.leaks.iter().all(|leak| leak["process"]["comm"] == "smtp"), "{:?}", seen.leaks);
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+    assert_eq!(
+        [&seen.ledger["lost"], &seen.ledger["blind"]],
+        [&serde_json::json!([]); 2],
+        "{:#}",
+        seen.ledger
     );
 }

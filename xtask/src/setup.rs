@@ -6,10 +6,11 @@
 //!
 //! *Not here*: where packages come from. That is apt's and cargo's own configuration.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cprvagt_tests::live;
 use nix::unistd::geteuid;
 
@@ -29,7 +30,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 19] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 20] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
@@ -48,6 +49,7 @@ const TEST_PROGRAMS: [(&str, &str, &str); 19] = [
     ("nginx", "nginx-light", "leaking program, as a proxy"),
     // Not apache2, which starts a daemon.
     ("apache2", "apache2-bin", "leaking program, as a proxy"),
+    ("postfix", "postfix", "leaking program, which sends mail"),
     ("tstclnt", "libnss3-tools", "leaking program"),
     ("php", "php-cli", "leaking program"),
     ("ruby", "ruby", "leaking program"),
@@ -55,6 +57,9 @@ const TEST_PROGRAMS: [(&str, &str, &str); 19] = [
     ("/usr/lib/python3/dist-packages/requests/__init__.py", "python3-requests", "with which python3 leaks"),
     ("/usr/lib/python3/dist-packages/aiohttp/__init__.py", "python3-aiohttp", "with which python3 leaks"),
 ];
+
+/// What packages ask when they are installed (debconf(7)): a Postfix without configuration does not run.
+const ANSWERS: &str = "postfix postfix/main_mailer_type select No configuration\n";
 
 /// What `vm` needs beside QEMU: the Debian package, and why.
 const VM_PACKAGES: [(&str, &str); 8] = [
@@ -236,7 +241,16 @@ pub fn install(packages: &[&'static str]) -> Result<()> {
             format!("setup: this release has no {unknown}. The other way: {NIGHTLY_WAY}"),
         );
     }
+    answer().context("answering for packages")?;
     shell::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+}
+
+/// Answers in advance.
+fn answer() -> Result<()> {
+    let mut debconf = Command::new("debconf-set-selections").stdin(Stdio::piped()).spawn()?;
+    debconf.stdin.take().context("its input is piped")?.write_all(ANSWERS.as_bytes())?;
+    ensure!(debconf.wait()?.success(), "debconf-set-selections failed");
+    Ok(())
 }
 
 fn apt_get() -> Command {
