@@ -22,6 +22,9 @@ use nix::unistd::User;
 
 const SETTLE: Duration = Duration::from_secs(120);
 
+/// Recipients, each with the version of TLS that it speaks.
+type Recipients = [(Arc<Recipient>, &'static str)];
+
 /// A program as a reverse proxy: a request for `/N/...` is passed on to recipient `N` over TLS.
 struct Proxy<'a> {
     program: &'a str,
@@ -30,7 +33,7 @@ struct Proxy<'a> {
     /// What goes before the file with its configuration.
     arguments: &'a [&'a str],
     /// Its configuration, with a folder for its files, and the lab's authority.
-    config: fn(port: u16, folder: &str, authority: &str, recipients: &[(Arc<Recipient>, &str)]) -> String,
+    config: fn(port: u16, folder: &str, authority: &str, recipients: &Recipients) -> String,
 }
 
 /// What the proxy passes on is told, not what it is asked.
@@ -47,7 +50,8 @@ fn check_proxy(name: &str, proxy: &Proxy<'_>) {
     let trial = Trial::start(&lab, "", &[]).unwrap();
     let mut command = lab.command_with_children(proxy.program).unwrap();
     let running = Held::start(command.args(proxy.arguments).arg(config)).unwrap();
-    let citizens = payload::citizens(50, recipients.len());
+    // Others for each: an agent must not take what another test's proxy sends for this one's.
+    let citizens = payload::citizens(proxy.port.into(), recipients.len());
     for (at, citizen) in citizens.iter().enumerate() {
         let url = format!("url = \"http://127.0.0.1:{}/{at}/sag?cpr={citizen}\"\n", proxy.port);
         let url = lab.scratch().write(&format!("url-{at}"), url).unwrap();
@@ -69,7 +73,7 @@ fn check_proxy(name: &str, proxy: &Proxy<'_>) {
 
 #[test]
 fn nginx() {
-    let config = |port, folder: &str, authority: &str, recipients: &[(Arc<Recipient>, &str)]| {
+    let config = |port, folder: &str, authority: &str, recipients: &Recipients| {
         let places = recipients.iter().enumerate().map(|(at, (recipient, _))| {
             format!(
                 "location /{at}/ {{ proxy_pass https://{host}/; proxy_ssl_server_name on; proxy_ssl_verify on; \
@@ -92,7 +96,7 @@ fn nginx() {
 
 #[test]
 fn apache() {
-    let config = |port, folder: &str, authority: &str, recipients: &[(Arc<Recipient>, &str)]| {
+    let config = |port, folder: &str, authority: &str, recipients: &Recipients| {
         let modules = ["mpm_event", "authz_core", "ssl", "proxy", "proxy_http"]
             .map(|module| format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n"));
         let places = recipients
