@@ -106,6 +106,7 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
         return Err(Counter::TlsWriteOwn);
     }
     let call = tls_call::read(ctx, cookie, (task >> 32) as u32)?;
+    refuse_second_probe(ctx, task, &call)?;
     tls_call::refuse_server(&call)?;
     let random = tls_call::random_of(&call);
     let bound = bound_to(&random);
@@ -113,8 +114,6 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
         Some(bound) => accept(bound)?,
         None => 0,
     };
-    // Last: it remembers each call, which costs as much as all before it.
-    refuse_second_probe(ctx, task, &call)?;
     let write = flows::new_id();
     if Function::sends_file(Site::function_of(call.cookie)) {
         put_file(&call, write, flow, &random);

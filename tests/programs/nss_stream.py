@@ -63,4 +63,6 @@ class NssStream:
         while check(nspr.PR_Read(self.socket, room, len(room))) > 0:
             pass
         nspr.PR_Close(self.socket)
+        # NSPR never blocks, and the copy that it was given shares that with this one.
+        self.stream.setblocking(True)
         return self.stream

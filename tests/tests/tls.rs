@@ -1,11 +1,14 @@
 //! Plaintext at OpenSSL's writing functions, joined to the records on the wire: every byte, every cipher.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cprvagt_tests::held::Held;
 use cprvagt_tests::lab::Service;
 use cprvagt_tests::live::{Need, can_run, here_or_in_guest};
 use cprvagt_tests::network::Family;
@@ -135,7 +138,7 @@ impl SServer {
         let child = lab.network().inside(|| command.spawn()).unwrap();
         let started = Instant::now();
         let listens = || {
-            let table = lab.network().inside(|| std::fs::read_to_string("/proc/thread-self/net/tcp"));
+            let table = lab.network().inside(|| fs::read_to_string("/proc/thread-self/net/tcp"));
             table.unwrap().contains(&format!(":{:04X} 00000000:0000 0A", address.port()))
         };
         while !listens() {
@@ -211,4 +214,52 @@ fn block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte() {
     let got: u64 = servers.iter().map(|(_, server)| server.plain_bytes()).sum();
     assert_eq!(got, written as u64, "the lab lost something");
     seen.assert_all_inspected(None, written as u64);
+}
+
+/// `openssl s_client` with these arguments, until a file has that text.
+fn s_client_until(lab: &Lab, arguments: &[&str], file: &Path, text: &str) {
+    let output = lab.scratch().write("s_client.out", "").unwrap();
+    let mut command = lab.command("openssl").unwrap();
+    command.arg("s_client").args(arguments).stdin(Stdio::piped());
+    let mut client = Held::start(command.stdout(File::create(&output).unwrap())).unwrap();
+    let started = Instant::now();
+    while !fs::read_to_string(file).is_ok_and(|content| content.contains(text)) {
+        assert!(started.elapsed() < SETTLE, "s_client said: {}", fs::read_to_string(&output).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    client.0.stdin.take().unwrap().write_all(b"Q\n").unwrap();
+    client.end().unwrap();
+}
+
+/// What a client sends with its first flight, in a session that it resumes.
+#[test]
+fn early_data_is_inspected() {
+    let name = "early_data_is_inspected";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program("openssl")]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let host = "tidlig.analyse.example";
+    let address = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
+    let _server = SServer::start(&lab, host, address, &["-tls1_3", "-early_data"]);
+    let [citizen] = payload::citizens(44, 1).try_into().unwrap();
+    let early = lab.scratch().write("early", format!("{} er sendt\n", payload::named(&citizen))).unwrap();
+    let [session, output] = ["session", "s_client.out"].map(|name| lab.scratch().path().join(name));
+    let [early, session_file] = [&early, &session].map(|path| path.to_str().unwrap());
+    let (connect, authority) = (address.to_string(), lab.authority().file().display().to_string());
+    let common = ["-connect", &connect, "-servername", host, "-CAfile", &authority, "-verify_return_error"];
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let first = [&common[..], &["-sess_out", session_file]].concat();
+    s_client_until(&lab, &first, &session, "END SSL SESSION PARAMETERS");
+    let second = [&common[..], &["-sess_in", session_file, "-early_data", early]].concat();
+    s_client_until(&lab, &second, &output, "Early data was accepted");
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&[Expected::tls(&citizen, address, host, "1.3")]), Vec::<String>::new());
+    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+    assert_eq!(
+        [&seen.ledger["lost"], &seen.ledger["blind"]],
+        [&serde_json::json!([]); 2],
+        "{:#}",
+        seen.ledger
+    );
 }

@@ -4,14 +4,15 @@
 //! absence, never in a panic.
 //! *Limits*: [`PIECE_BYTES_MAX`] bytes of a file are read at once; a file with a larger table has no symbols.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use cprvagt_abi::Function;
 use object::{
-    Architecture, Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _,
-    ObjectSymbolTable as _, ReadCache, ReadRef, RelocationTarget,
+    Architecture, Endianness, Object as _, ObjectSection as _, ObjectSegment as _, ReadCache, ReadRef,
+    RelocationTarget,
     elf::{SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB, SectionType, Sym64},
     read::elf::{ElfFile64, ElfSection64, SectionHeader as _},
 };
@@ -32,6 +33,9 @@ const SECTIONS_MAX: usize = 4096;
 
 /// Where packages of debug symbols put them, on this host; a container's own are not looked for.
 const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
+
+/// Longest name that is compared: those of our functions are shorter.
+const NAME_MAX: usize = 64;
 
 /// Finds the address of a function that has no symbol.
 type Finder = fn(&Elf<'_>, &str) -> Option<u64>;
@@ -169,23 +173,53 @@ fn collect(
     names: &[&'static str],
     code: &Elf<'_>,
 ) -> Option<Vec<(&'static str, FunctionCode)>> {
-    let (endian, pieces, sections) = (elf.endian(), elf.data(), elf.elf_section_table());
-    let table = sections.iter().find(|section| section.sh_type(endian) == kind)?;
-    let symbols: &[Sym64<Endianness>] = table.data_as_array(endian, pieces).ok()?;
-    let strings = sections.section(table.link(endian)).ok()?.data(endian, pieces).ok()?;
+    let (endian, table) = (elf.endian(), Table::read(elf, kind)?);
     let mut functions: Vec<(&'static str, FunctionCode)> = Vec::new();
-    for symbol in symbols {
-        let (at, address) = (symbol.st_name.get(endian) as usize, symbol.st_value.get(endian));
-        let Some(wanted) = names.iter().find(|wanted| is_name(strings, at, wanted)) else { continue };
-        let known = functions.iter().any(|(name, _)| name == wanted);
+    for (index, wanted) in table.named(endian, names) {
+        let symbol = &table.symbols[index];
+        let address = symbol.st_value.get(endian);
+        let known = functions.iter().any(|(name, _)| *name == wanted);
         if symbol.st_shndx.get(endian) == SHN_UNDEF || address == 0 || known {
             continue;
         }
         if let Some(function) = read_code(code, address, symbol.st_size.get(endian)) {
-            functions.push((*wanted, function));
+            functions.push((wanted, function));
         }
     }
     Some(functions)
+}
+
+/// A symbol table with its strings.
+struct Table<'a> {
+    symbols: &'a [Sym64<Endianness>],
+    strings: &'a [u8],
+}
+
+impl<'a> Table<'a> {
+    fn read(elf: &Elf<'a>, kind: SectionType) -> Option<Self> {
+        let (endian, pieces, sections) = (elf.endian(), elf.data(), elf.elf_section_table());
+        let table = sections.iter().find(|section| section.sh_type(endian) == kind)?;
+        let symbols = table.data_as_array(endian, pieces).ok()?;
+        let strings = sections.section(table.link(endian)).ok()?.data(endian, pieces).ok()?;
+        Some(Self { symbols, strings })
+    }
+
+    /// The symbols that have one of these names: index and name, in the table's order.
+    ///
+    /// A program that was just started waits for nobody: what is found a few milliseconds late is found after its
+    /// first write.
+    fn named(
+        &self,
+        endian: Endianness,
+        names: &[&'static str],
+    ) -> impl Iterator<Item = (usize, &'static str)> {
+        let names: HashMap<&[u8], &'static str> = names.iter().map(|name| (name.as_bytes(), *name)).collect();
+        self.symbols.iter().enumerate().filter_map(move |(index, symbol)| {
+            let rest = self.strings.get(symbol.st_name.get(endian) as usize..)?;
+            let end = memchr::memchr(0, &rest[..rest.len().min(NAME_MAX)])?;
+            Some((index, *names.get(&rest[..end])?))
+        })
+    }
 }
 
 /// Adds the functions asked for that were not found by a symbol and can be found without.
@@ -202,14 +236,6 @@ fn find_unnamed(elf: &Elf<'_>, names: &[&'static str], functions: &mut Vec<(&'st
             functions.push((name, code));
         }
     }
-}
-
-/// Whether the string at this place is `name`.
-fn is_name(strings: &[u8], at: usize, name: &str) -> bool {
-    strings
-        .get(at..)
-        .and_then(|rest| rest.strip_prefix(name.as_bytes()))
-        .is_some_and(|rest| rest.first() == Some(&0))
 }
 
 /// Code of the file at this address, `len` bytes or what is left of its section.
@@ -274,12 +300,12 @@ fn stub_at(elf: &Elf<'_>, address: u64) -> Option<u64> {
 
 /// The slots that the loader fills with the address of one of these functions.
 fn named_slots(elf: &Elf<'_>, names: &[&'static str]) -> Vec<(u64, &'static str)> {
-    let Some(symbols) = elf.dynamic_symbol_table() else { return Vec::new() };
+    let Some(table) = Table::read(elf, SHT_DYNSYM) else { return Vec::new() };
+    let wanted: HashMap<usize, &'static str> = table.named(elf.endian(), names).collect();
     let relocations = elf.dynamic_relocations().into_iter().flatten();
     let named = relocations.filter_map(|(slot, relocation)| {
         let RelocationTarget::Symbol(index) = relocation.target() else { return None };
-        let name = symbols.symbol_by_index(index).ok()?.name().ok()?;
-        Some((slot, *names.iter().find(|wanted| **wanted == name)?))
+        Some((slot, *wanted.get(&index.0)?))
     });
     named.collect()
 }
@@ -356,16 +382,15 @@ mod tests {
     #[test]
     fn names_are_whole() {
         let strings = b"\0SSL_write\0SSL_write_ex\0cut";
-        for (at, name, expected) in [
-            (1, "SSL_write", true),
-            (11, "SSL_write", false),
-            (11, "SSL_write_ex", true),
-            (5, "write", true),
-            (24, "cut", false),
-            (usize::MAX, "SSL_write", false),
-            (0, "", true),
-        ] {
-            assert_eq!(is_name(strings, at, name), expected, "{at} {name}");
+        let names = ["SSL_write", "write", "cut"];
+        for (at, expected) in
+            [(1, Some("SSL_write")), (11, None), (5, Some("write")), (24, None), (u32::MAX, None), (0, None)]
+        {
+            let bytes = [u64::from(at), 0, 0].map(u64::to_le_bytes).concat();
+            let (symbols, _) = object::pod::slice_from_bytes(&bytes, 1).unwrap();
+            let table = Table { symbols, strings };
+            let found = table.named(Endianness::Little, &names).next();
+            assert_eq!(found, expected.map(|name| (0, name)), "{at}");
         }
     }
 }

@@ -2,13 +2,21 @@
 
 use cprvagt_abi::SITES_MAX;
 
+use super::libraries::{self, Kind};
 use super::mounts::find_cgroup2;
-use super::{Finding, Machine, State, capabilities, libraries};
+use super::{Finding, Machine, State, capabilities};
 use crate::capture::ProbeReach;
 use crate::run::Landlock;
 
 /// The oldest kernel that the programs are tested on; the BPF ring buffer came with 5.8.
 const KERNEL_MIN: (u32, u32) = (5, 10);
+
+/// What is said of a library that no file of was found.
+const NO_FILE: &str = "none on this host yet; it is tapped when a program maps it";
+/// What can be said of programs that need no library.
+const IN_PROGRAMS: &str = "Go's, and OpenSSL or BoringSSL linked in, are tapped when the program has symbols, or this \
+                           host its debug symbols; Go's needs none. Others, Java's and rustls among them, are told as \
+                           blind spots";
 
 fn works(capability: &'static str, what: impl Into<String>) -> Finding {
     let (state, what) = (State::Works, what.into());
@@ -188,13 +196,15 @@ pub(super) fn type_information(machine: &Machine) -> Finding {
     lacking(works("type information", format!("no BTF: {path} is not there")), State::Reduced, lost, remedy)
 }
 
-pub(super) fn tls_libraries(machine: &Machine) -> Finding {
+/// A row for each library, and one for what programs bring with them.
+pub(super) fn tls_libraries(machine: &Machine) -> Vec<Finding> {
     let found = libraries::found(machine);
-    let what = match found.len() {
-        0 => "no TLS library on this host yet; one is tapped when a program maps it".to_owned(),
-        _ => found.iter().map(libraries::Library::to_string).collect::<Vec<_>>().join(", "),
-    };
-    works("TLS libraries", what)
+    let shared = Kind::ALL.into_iter().map(|kind| {
+        let of_kind = found.iter().filter(|it| it.kind == kind).map(libraries::Library::to_string);
+        let what = of_kind.collect::<Vec<_>>().join(", ");
+        works(kind.name(), if what.is_empty() { NO_FILE.to_owned() } else { what })
+    });
+    shared.chain([works("TLS in programs", IN_PROGRAMS)]).collect()
 }
 
 #[cfg(test)]

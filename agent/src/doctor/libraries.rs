@@ -15,9 +15,44 @@ const CONF_DEPTH_MAX: usize = 4;
 /// Where the loader looks without configuration (ld.so(8)).
 const DEFAULT_DIRS: [&str; 5] = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib"];
 
+/// A TLS library.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    OpenSsl,
+    GnuTls,
+    Nss,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::OpenSsl, Self::GnuTls, Self::Nss];
+
+    /// Its name.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::OpenSsl => "OpenSSL",
+            Self::GnuTls => "GnuTLS",
+            Self::Nss => "NSS",
+        }
+    }
+
+    /// The library whose file has this path, by its name; wheels of Python have their own copies of OpenSSL.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        match name {
+            _ if name.starts_with("libssl.so") => Some(Self::OpenSsl),
+            _ if name.starts_with("libssl-") && name.contains(".so") => Some(Self::OpenSsl),
+            _ if name.starts_with("libgnutls.so") => Some(Self::GnuTls),
+            _ if name.starts_with("libssl3.so") => Some(Self::Nss),
+            _ => None,
+        }
+    }
+}
+
 /// A TLS library's file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Library {
+    /// Which library it is.
+    pub(super) kind: Kind,
     path: PathBuf,
     processes: usize,
 }
@@ -44,7 +79,9 @@ pub(super) fn found(machine: &Machine) -> Vec<Library> {
     for path in search_dirs(machine).iter().flat_map(|dir| libraries_in(machine, dir)) {
         by_path.entry(path).or_default();
     }
-    by_path.into_iter().map(|(path, processes)| Library { path, processes }).collect()
+    let library =
+        |(path, processes): (PathBuf, usize)| Some(Library { kind: Kind::of(&path)?, path, processes });
+    by_path.into_iter().filter_map(library).collect()
 }
 
 fn all_maps(machine: &Machine) -> impl Iterator<Item = String> + '_ {
@@ -59,24 +96,18 @@ fn mapped_libraries(maps: &str) -> Vec<PathBuf> {
     let paths = maps.lines().filter_map(|line| line.split_once('/'));
     let mut paths: Vec<PathBuf> = paths
         .map(|(_, path)| PathBuf::from(format!("/{}", path.strip_suffix(" (deleted)").unwrap_or(path))))
-        .filter(|path| is_library(path))
+        .filter(|path| Kind::of(path).is_some())
         .collect();
     paths.sort();
     paths.dedup();
     paths
 }
 
-fn is_library(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let is_wheels_own = name.starts_with("libssl-") && name.contains(".so");
-    name.starts_with("libssl.so") || is_wheels_own || name.starts_with("libgnutls.so")
-}
-
 /// The TLS libraries in `dir`, links followed: two names of one file are one.
 fn libraries_in(machine: &Machine, dir: &Path) -> Vec<PathBuf> {
     let root = machine.path("/");
     let entries = std::fs::read_dir(machine.path(&dir.to_string_lossy())).into_iter().flatten().flatten();
-    let real = entries.map(|entry| entry.path()).filter(|path| is_library(path));
+    let real = entries.map(|entry| entry.path()).filter(|path| Kind::of(path).is_some());
     let real = real.filter_map(|path| path.canonicalize().ok());
     real.map(|path| Path::new("/").join(path.strip_prefix(&root).unwrap_or(&path))).collect()
 }
@@ -138,6 +169,7 @@ mod tests {
             "/opt/with space/libssl.so.1.1",
             "/srv/wheel.libs/libssl-81ffa89e.so.1.1",
             "/usr/lib/libgnutls.so.30.34.3",
+            "/usr/lib/libssl3.so",
             "/usr/lib/x86_64-linux-gnu/libssl.so.3",
         ];
         assert_eq!(mapped_libraries(maps), expected.map(PathBuf::from));

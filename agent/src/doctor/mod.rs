@@ -1,10 +1,11 @@
 //! `cprvagt doctor`: what this machine can and cannot observe, and what is lost without each capability.
 //!
-//! *Invariants*: every finding says what is, where, what is lost and what to do; nothing is changed.
+//! *Invariants*: every finding names the live test behind it, and says what is, where, what is lost and what to do; nothing is changed.
 //! *Not here*: loading programs; the capture half hands in the function that tries.
 
 mod capabilities;
 mod checks;
+mod evidence;
 mod libraries;
 mod mounts;
 
@@ -23,6 +24,9 @@ const WIDTH: usize = 80;
 
 /// Column where the text of a finding begins.
 const INDENT: &str = "                          ";
+
+/// What stands before the name of a row's test, which is long.
+const TEST_INDENT: &str = "    ";
 
 /// The schema of the JSON object.
 const SCHEMA: &str = "cprvagt.doctor/1";
@@ -101,7 +105,7 @@ pub fn examine<E: Display>(
     probe_load: impl FnOnce() -> Result<ProbeReach, E>,
     landlock: Landlock,
 ) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         checks::privileges(machine),
         checks::kernel(machine),
         checks::cgroup(machine),
@@ -111,8 +115,9 @@ pub fn examine<E: Display>(
         checks::lockdown(machine),
         checks::confinement(landlock),
         checks::type_information(machine),
-        checks::tls_libraries(machine),
-    ]
+    ];
+    findings.extend(checks::tls_libraries(machine));
+    findings
 }
 
 /// Everything works, something is lost, or nothing can be observed.
@@ -138,7 +143,7 @@ fn to_json(findings: &[Finding]) -> serde_json::Value {
     let of = |it: &Finding| {
         serde_json::json!({
             "capability": it.capability, "state": it.state.as_str(), "essential": it.essential,
-            "what": it.what, "lost": it.lost, "remedy": it.remedy,
+            "what": it.what, "lost": it.lost, "remedy": it.remedy, "tests": evidence::tests(it.capability),
         })
     };
     let observes = ["everything", "some", "nothing"];
@@ -157,6 +162,9 @@ fn to_table(findings: &[Finding]) -> String {
         if it.state != State::Works {
             table += &wrapped("", &format!("lost: {}", it.lost));
             table += &wrapped("", &format!("do:   {}", it.remedy));
+        }
+        if let Some(test) = evidence::tests(it.capability).first() {
+            table += &format!("{TEST_INDENT}test: {test}\n");
         }
     }
     let sum = match exit(findings) {

@@ -135,9 +135,10 @@ impl TlsFlow {
         self.suite = Some(Suite { version, cipher });
     }
 
-    /// The negotiated version, once the ServerHello has passed.
+    /// The negotiated version, once the ServerHello has passed; before it that of early data, which no other has.
     pub fn version(&self) -> Option<u16> {
-        self.suite.map(|suite| suite.version)
+        let suite = self.suite.or(self.early_data.then_some(EARLY_SUITE));
+        suite.map(|suite| suite.version)
     }
 
     /// Bytes of the session's plaintext so far, whether they have left or not.

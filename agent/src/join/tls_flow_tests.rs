@@ -157,8 +157,10 @@ fn a_lost_finished_does_not_hide_the_data() {
 #[test]
 fn early_data_goes_out_before_and_after_the_answer() {
     let mut flow = TlsFlow::default();
+    assert_eq!(flow.version(), None);
     flow.expect_early_data();
     run(&mut flow, vec![new(b"one"), data(3)]);
+    assert_eq!(flow.version(), Some(TLS_1_3));
     flow.answered(TLS_1_3, 0x1301);
     // EndOfEarlyData, Finished.
     run(&mut flow, vec![new(b"three"), data(5), protocol(23, 21), protocol(23, 53), new(b"more"), data(4)]);
