@@ -29,6 +29,7 @@ mod scrub;
 mod secret_file;
 mod send;
 mod spool_tool;
+mod tls_files;
 mod watch;
 
 use std::io::{self, Write};

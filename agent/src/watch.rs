@@ -215,6 +215,7 @@ impl Watch {
     fn survey(&mut self, now: Instant) -> Result<(), WatchError> {
         self.pipeline.note_losses(&self.capture.counters()?);
         self.capture.refresh_addresses()?;
+        self.capture.leave_unused_files();
         self.capture.flush_logs();
         if self.pipeline.is_crowded() {
             let kernel = self.capture.flows()?;

@@ -2,7 +2,7 @@
 
 The first line of standard input says that it is time to load; it answers with a line. The second is what to ask for.
 
-usage: loading_client.py FOLDER HOST
+usage: loading_client.py FOLDER HOST ADDRESS
 """
 import ctypes
 import os
@@ -13,12 +13,12 @@ SSL_CTRL_SET_TLSEXT_HOSTNAME, HOST_NAME, SSL_VERIFY_PEER = 55, 0, 1
 
 
 def main():
-    folder, host = sys.argv[1:]
+    folder, host, address = sys.argv[1:]
     sys.stdin.readline()
     library = load(folder)
     print("loaded", flush=True)
     target = sys.stdin.readline().strip()
-    stream = connected(library, host)
+    stream = connected(library, host, address)
     request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     check(library.SSL_write(stream, request, len(request)) == len(request), "writing")
     answer = ctypes.create_string_buffer(65536)
@@ -36,14 +36,14 @@ def load(folder):
     return library
 
 
-def connected(library, host):
+def connected(library, host, address):
     context = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
     authority = os.environ["SSL_CERT_FILE"].encode()
     check(library.SSL_CTX_load_verify_locations(context, authority, None) == 1, "reading the authority")
     library.SSL_CTX_set_verify(context, SSL_VERIFY_PEER, None)
     stream = ctypes.c_void_p(library.SSL_new(context))
     library.SSL_ctrl(stream, SSL_CTRL_SET_TLSEXT_HOSTNAME, ctypes.c_long(HOST_NAME), host.encode())
-    plain = socket.create_connection((host, 443))
+    plain = socket.create_connection((address, 443))
     check(library.SSL_set_fd(stream, plain.detach()) == 1, "taking the connection")
     check(library.SSL_connect(stream) == 1, "the handshake")
     return stream

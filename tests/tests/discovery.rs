@@ -4,27 +4,32 @@
 //! *Not here*: one file behind two mounts, see `mounts`; a library that a confined daemon finds, see `privileges`.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cprvagt_tests::held::Held;
 use cprvagt_tests::lab::{Recipient, Service};
-use cprvagt_tests::live::{Need, can_run, which};
+use cprvagt_tests::live::{Need, can_run, here_or_in_guest, which};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::program::library;
-use cprvagt_tests::{Expected, Lab, Trial, payload};
+use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
 const PYTHON: &str = "/usr/bin/python3";
 const LIBRARIES: [&str; 2] = ["libssl.so.3", "libcrypto.so.3"];
-/// Programs that live for milliseconds, and how many of them must be caught: a kernel takes eight milliseconds to put
-/// the first probe in place, which is about when the first request goes out. docs/limits.md has what was measured.
+/// Programs that live for milliseconds, and how many of them must be caught on a machine that is busy with other
+/// things; docs/limits.md has what was measured on one that is not.
 const SHORT_LIVES: usize = 100;
-const CAUGHT_MIN: usize = 10;
+const CAUGHT_MIN: usize = 90;
+/// The same in a guest.
+const SHORT_LIVES_IN_GUEST: (usize, usize) = (10, 1);
+/// Within this time a file system that nobody uses any more can be unmounted.
+const LET_GO: Duration = Duration::from_secs(60);
 /// A moment in which an agent comes to rest after a process has loaded a library.
 const REST: Duration = Duration::from_millis(1500);
 
@@ -84,9 +89,10 @@ impl World {
     /// Starts a program that loads OpenSSL from this folder when it is told to.
     fn client(&self, folder: &Path) -> Loading {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/loading_client.py");
-        let mut command = self.lab.command(PYTHON).unwrap();
+        // In no mount namespace of its own: one of these tests unmounts what it uses.
+        let mut command = Command::new(PYTHON);
         command.env("SSL_CERT_FILE", self.lab.authority().file());
-        command.arg(script).arg(folder).arg(&self.recipient.host);
+        command.arg(script).arg(folder).args([&self.recipient.host, &self.recipient.ip().to_string()]);
         Loading(Held::start(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap())
     }
 
@@ -129,7 +135,8 @@ fn a_program_that_lives_for_milliseconds_is_caught_or_counted() {
     if !can_run(name, &[Need::Root, Need::Agent, Need::Program("curl"), Need::Program("ldconfig")]) {
         return;
     }
-    let world = World::new(56, SHORT_LIVES);
+    let &(lives, caught_min) = here_or_in_guest(&(SHORT_LIVES, CAUGHT_MIN), &SHORT_LIVES_IN_GUEST);
+    let world = World::new(56, lives);
     let folder = world.lab.scratch().path().join("own");
     fs::create_dir(&folder).unwrap();
     let trial = Trial::start(&world.lab, "", &[]).unwrap();
@@ -143,11 +150,11 @@ fn a_program_that_lives_for_milliseconds_is_caught_or_counted() {
     let seen = trial.stop().unwrap();
     let proven = |citizen: &&String| matches!(seen.leaks_of(citizen)[..], [leak] if leak["destination"]["proof"] == "proven");
     let caught = world.citizens.iter().filter(proven).count();
-    println!("{caught} of {SHORT_LIVES} were caught");
-    assert!(caught >= CAUGHT_MIN, "{caught} of {SHORT_LIVES}: {:#}", seen.ledger);
+    println!("{caught} of {lives} were caught");
+    assert!(caught >= caught_min, "{caught} of {lives}: {:#}", seen.ledger);
     // What was not caught is not forgotten.
     let unread = seen.unread("blind", "no-tap");
-    assert_eq!(caught < SHORT_LIVES, unread > 0, "{:#}", seen.ledger);
+    assert_eq!(caught < lives, unread > 0, "{:#}", seen.ledger);
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }
 
@@ -257,4 +264,83 @@ fn a_program_in_a_chroot_with_a_library_of_its_own_is_observed() {
     let seen = trial.stop().unwrap();
     assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
+}
+
+/// Writes `content` into the file that is there: same name, same inode.
+fn rewrite(file: &Path, content: &Path) {
+    let inode = fs::metadata(file).unwrap().ino();
+    let mut open = OpenOptions::new().write(true).truncate(true).open(file).unwrap();
+    open.write_all(&fs::read(content).unwrap()).unwrap();
+    assert_eq!(fs::metadata(file).unwrap().ino(), inode);
+}
+
+/// First this machine's OpenSSL, then over it that of another release, whose functions are elsewhere: its probes are
+/// put anew. Left where they were, they would break the program.
+#[test]
+fn a_library_that_is_rewritten_in_place_is_read_anew() {
+    let name = "a_library_that_is_rewritten_in_place_is_read_anew";
+    let other = binary::made_for_tests("CPRVAGT_OPENSSL", "openssl").join("3.5/usr/lib/x86_64-linux-gnu");
+    let loader = other.join("ld-linux-x86-64.so.2");
+    let loader = loader.to_str().unwrap();
+    let needs = [Need::Root, Need::Agent, Need::Program("/usr/bin/openssl"), Need::Program(loader)];
+    if !can_run(name, &needs) || !can_run(name, &[Need::Program("ldconfig")]) {
+        return;
+    }
+    let world = World::new(61, 4);
+    let folder = world.lab.scratch().path().join("same");
+    copy_library(&folder);
+    let trial = Trial::start(&world.lab, "", &[]).unwrap();
+    let host = &world.recipient.host;
+    let ask_for = |citizen: &str| {
+        let mut openssl = world.lab.command(loader).unwrap();
+        let libraries = [&folder, &other].map(|folder| folder.display().to_string()).join(":");
+        openssl.args(["--library-path", &libraries, "/usr/bin/openssl", "s_client", "-quiet"]);
+        openssl.args(["-servername", host, "-connect", &format!("{}:443", world.recipient.ip())]);
+        openssl.arg("-CAfile").arg(world.lab.authority().file());
+        let mut openssl = Held::start(openssl.stdin(Stdio::piped()).stdout(Stdio::null())).unwrap();
+        std::thread::sleep(REST);
+        let text = format!("GET /sag?cpr={citizen} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        openssl.0.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        openssl.end().unwrap();
+    };
+    let (before, after) = world.citizens.split_at(2);
+    before.iter().for_each(|citizen| ask_for(citizen));
+    LIBRARIES.iter().for_each(|library| rewrite(&folder.join(library), &other.join(library)));
+    // The probes go as the file is written; who maps it sooner meets them.
+    std::thread::sleep(REST);
+    after.iter().for_each(|citizen| ask_for(citizen));
+    world.check(trial);
+}
+
+/// A probe holds its file's mount; a container's is to go when the container has.
+#[test]
+fn a_file_system_can_be_unmounted_when_its_programs_have_ended() {
+    let name = "a_file_system_can_be_unmounted_when_its_programs_have_ended";
+    if !can_run(name, &[Need::Root, Need::Agent, Need::Program(PYTHON), Need::Program("ldconfig")]) {
+        return;
+    }
+    let world = World::new(62, 2);
+    let folder = world.lab.scratch().path().join("own");
+    fs::create_dir(&folder).unwrap();
+    let succeeds = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).arg(&folder).stderr(Stdio::null()).status();
+        status.unwrap().success()
+    };
+    let trial = Trial::start(&world.lab, "", &[]).unwrap();
+    for citizen in &world.citizens {
+        assert!(succeeds("mount", &["-t", "tmpfs", "none"]));
+        copy_library(&folder);
+        let mut client = world.client(&folder);
+        client.load();
+        std::thread::sleep(REST);
+        assert!(!succeeds("umount", &[]), "a process has it mapped");
+        client.ask_for(citizen);
+        let ended = Instant::now();
+        while !succeeds("umount", &[]) {
+            assert!(ended.elapsed() < LET_GO, "still held");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        println!("unmounted after {:.1?}", ended.elapsed());
+    }
+    world.check(trial);
 }

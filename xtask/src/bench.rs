@@ -2,6 +2,7 @@
 //!
 //! What is compared alternates in one run, since a machine's speed drifts; `--check` holds the result against a bar.
 
+mod discovery;
 mod probe;
 mod spool;
 
@@ -19,6 +20,8 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Name {
+    /// Processor time of the agent at its start with 2,000 processes, and while 200 a second are started. Needs root.
+    Discovery,
     /// 1 KiB TLS writes and requests of one program, with and without the agent. Needs root.
     Probe,
     /// Leaks a second that become durable: in the spool, and in the collector.
@@ -28,6 +31,7 @@ enum Name {
 /// Runs the benchmark and prints its table.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
+        Name::Discovery => discovery::run(arguments.check),
         Name::Probe => probe::run(arguments.check),
         Name::Spool => spool::run(arguments.check),
     }

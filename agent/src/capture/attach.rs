@@ -193,7 +193,12 @@ impl TlsTap {
 
     /// Removes the probes.
     pub(super) fn detach(self, probes: &mut Probes) {
-        self.probes.into_iter().for_each(|probe| probes.detach(probe));
+        probes.detach(self.probes);
+    }
+
+    /// Removes the probes soon.
+    pub(super) fn detach_aside(self, probes: &mut Probes) {
+        probes.detach_aside(self.probes);
     }
 }
 

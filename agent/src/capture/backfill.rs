@@ -16,7 +16,7 @@ use rustix::{
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
 
-use super::{error::CaptureError, libraries::process_ids, load::Programs};
+use super::{error::CaptureError, load::Programs, mapped::process_ids};
 
 /// Do not overwrite what the socket tap already knows.
 const BPF_NOEXIST: u64 = 1;

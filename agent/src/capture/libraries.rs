@@ -1,27 +1,36 @@
 //! Finding the files that carry a TLS library, and probing each once.
 //!
-//! *Invariants*: a file is known by the device and inode that the kernel tells; two mounts of one
-//! image layer may still show one file twice, which the kernel programs notice at the first call.
-//! *Limits*: [`TAPS_MAX`] probed files, [`SEEN_MAX`] remembered ones.
-//! *Not here*: reading symbols of files that processes map later; a thread of its own does that.
+//! *Invariants*: a file is known by the device and inode that the kernel tells, and looked at again when it is mapped
+//! after its size or times have changed: it was rewritten in place, or the number was given to another file. Two
+//! mounts of one image layer may still show one file twice, which the kernel programs notice at the first call.
+//! *Limits*: [`TAPS_MAX`] probed files, [`SEEN_MAX`] remembered ones; [`CHECK_EVERY`].
+//! *Not here*: reading the symbols of large files that processes map later; see [`super::reader`].
 
 use std::{
-    collections::HashSet,
-    fs::{self, File},
-    os::{linux::fs::MetadataExt as _, unix::fs::FileTypeExt as _},
+    collections::HashMap,
+    fs::{self, File, Metadata},
+    os::{fd::BorrowedFd, linux::fs::MetadataExt as _, unix::fs::FileExt as _},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+use cprvagt_abi::Function;
+use nix::sys::inotify::WatchDescriptor;
 
 use cprvagt_report::Moment;
 
 use super::{
     attach::{Readable, TlsTap, read_symbols},
+    changes::{Changes, Stamp},
     error::CaptureError,
     load::Programs,
+    mapped::mapped_files,
     mappings::{FileKey, Mapping},
     probes::Probes,
+    symbols::Symbols,
+    users::Users,
 };
-use crate::scrub::Scrubber;
+use crate::{scrub::Scrubber, tls_files::SharedLibrary};
 
 /// Files that are probed at most.
 const TAPS_MAX: usize = 4096;
@@ -33,18 +42,76 @@ const LIBRARY_FOLDERS: [&str; 6] =
 /// Where programs are; those that carry a TLS library are probed before they are started.
 const PROGRAM_FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
+/// A larger file is not read beside the ring, even if it is named like a TLS library: Debian's have 0.7 to 2.1 MB.
+const AT_ONCE_BYTES_MAX: u64 = 8 << 20;
+/// Looking for files that nobody uses any more may take this part of the time.
+const UNUSED_SHARE: u32 = 200;
+/// They are looked for at most so often.
+const UNUSED_EVERY: Duration = Duration::from_secs(10);
+/// How often a file without probes that is not named like a TLS library is compared with what was read of it: some are
+/// mapped by every program that starts.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// The probed files.
 pub(super) struct Libraries {
     probes: Probes,
-    seen: HashSet<FileKey>,
-    taps: Vec<TlsTap>,
+    seen: HashMap<FileKey, Look>,
+    taps: Vec<Tapped>,
     attachments: u16,
+    changes: Changes,
+    /// When processes are looked through again for files that nobody uses.
+    next_search: Option<Instant>,
+}
+
+/// What is remembered of a file that was looked at.
+struct Look {
+    stamp: Stamp,
+    at: Instant,
+    /// Of a file that has probes.
+    users: Option<Users>,
+}
+
+/// A file that has probes.
+struct Tapped {
+    tap: TlsTap,
+    /// As this process sees it, which may differ from what the kernel tells of a mapping.
+    key: FileKey,
+    /// As the kernel tells it of a mapping.
+    mapped_as: FileKey,
+    watch: Option<WatchDescriptor>,
+}
+
+impl Tapped {
+    /// Whether this very file is where a loader looks, or a shell.
+    fn is_installed(&self) -> bool {
+        let path = Path::new(&self.tap.path);
+        let mut folders = LIBRARY_FOLDERS.iter().chain(&PROGRAM_FOLDERS);
+        folders.any(|folder| path.starts_with(folder))
+            && fs::metadata(path).ok().as_ref().and_then(key_of) == Some(self.key)
+    }
 }
 
 impl Libraries {
     /// None yet.
-    pub(super) fn new(probes: Probes) -> Self {
-        Self { probes, seen: HashSet::new(), taps: Vec::new(), attachments: 0 }
+    ///
+    /// # Errors
+    /// The kernel does not tell of changes to files.
+    pub(super) fn new(probes: Probes) -> Result<Self, CaptureError> {
+        let changes =
+            Changes::open().map_err(CaptureError::io("watching files for changes (inotify_init)"))?;
+        Ok(Self {
+            probes,
+            seen: HashMap::new(),
+            taps: Vec::new(),
+            attachments: 0,
+            changes,
+            next_search: None,
+        })
+    }
+
+    /// Becomes readable when a probed file is written to.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.changes.descriptor()
     }
 
     /// How many files have probes.
@@ -60,15 +127,17 @@ impl Libraries {
         let mut refused = Vec::new();
         for mapping in mapped_files() {
             if let Some(file) = self.open_new(&mapping) {
-                refused.extend(self.attach_file(programs, &file, &mapping.path).err());
+                refused.extend(self.attach_file(programs, &file, &mapping.path, Some(&mapping)).err());
             }
         }
         for path in installed_libraries().into_iter().chain(installed_programs()) {
             if let Ok(file) = File::open(&path)
-                && let Some(key) = key_of(&file)
-                && self.is_new(key)
+                && let Ok(metadata) = file.metadata()
+                && let Some(key) = key_of(&metadata)
+                && !self.seen.contains_key(&key)
             {
-                refused.extend(self.attach_file(programs, &file, &path.display().to_string()).err());
+                self.note(key, &metadata);
+                refused.extend(self.attach_file(programs, &file, &path.display().to_string(), None).err());
             }
         }
         if self.taps.is_empty()
@@ -80,55 +149,156 @@ impl Libraries {
         Ok(())
     }
 
-    /// The file of a mapping, if it was not looked at yet.
+    /// The file of a mapping, if it was not looked at yet or is not any more what it was then.
     pub(super) fn open_new(&mut self, mapping: &Mapping) -> Option<File> {
-        if !self.is_new(mapping.file) {
+        if self.is_known(mapping) {
             return None;
         }
-        let file = open_as_seen_by(mapping);
-        if file.is_none() {
-            // The process has ended before we looked: the file must be looked at when it returns.
-            self.forget(mapping);
+        // If the process has ended before we look, the file is looked at when it returns.
+        let file = open_as_seen_by(mapping)?;
+        self.note(mapping.file, &file.metadata().ok()?);
+        Some(file)
+    }
+
+    /// Whether a file was looked at and has not changed since.
+    fn is_known(&mut self, mapping: &Mapping) -> bool {
+        let Some(look) = self.seen.get_mut(&mapping.file) else { return false };
+        if let Some(users) = &mut look.users {
+            users.add(mapping.pid);
         }
-        file
+        let now = Instant::now();
+        let is_quiet = SharedLibrary::of(&mapping.path).is_none();
+        if is_quiet && now.saturating_duration_since(look.at) < CHECK_EVERY {
+            return true;
+        }
+        look.at = now;
+        let now_there = fs::metadata(through_root(mapping));
+        // Of a process that has ended nothing is known: what was read stays.
+        now_there.map_or(true, |metadata| Stamp::of(&metadata) == look.stamp)
+    }
+
+    fn note(&mut self, key: FileKey, metadata: &Metadata) {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        self.seen.insert(key, Look { stamp: Stamp::of(metadata), at: Instant::now(), users: None });
+    }
+
+    /// Takes the probes off files whose processes have all ended, unless the file is where a loader would find it.
+    pub(super) fn leave_unused(&mut self, now: Instant) {
+        if self.next_search.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_search = Some(now + UNUSED_EVERY);
+        let mut idle = self.idle();
+        if idle.is_empty() {
+            return;
+        }
+        // A process that has inherited the mapping was not told.
+        let mapped = mapped_files();
+        self.next_search = Some(now + UNUSED_EVERY.max(now.elapsed() * UNUSED_SHARE));
+        for mapping in &mapped {
+            if let Some(users) = self.seen.get_mut(&mapping.file).and_then(|look| look.users.as_mut()) {
+                users.add(mapping.pid);
+            }
+        }
+        idle.retain(|key| !mapped.iter().any(|mapping| mapping.file == *key));
+        while let Some(index) = self.taps.iter().position(|it| idle.contains(&it.mapped_as)) {
+            tracing::info!(
+                path = self.taps[index].tap.path,
+                "no process uses this file any more: not observed"
+            );
+            self.forget(self.taps[index].mapped_as);
+            self.detach(index);
+        }
+    }
+
+    /// Takes the probes off files that were written to; they are read anew when they are mapped next.
+    pub(super) fn leave_rewritten(&mut self) {
+        let (written, lost) = self.changes.drain();
+        let is_written = |it: &Tapped| lost || it.watch.is_some_and(|watch| written.contains(&watch));
+        while let Some(index) = self.taps.iter().position(is_written) {
+            tracing::info!(
+                path = self.taps[index].tap.path,
+                "a probed file is written to: its probes are removed"
+            );
+            self.detach(index);
+            // A file that nobody wrote to must be probed again, though its stamp is the same.
+            if lost {
+                self.seen.clear();
+            }
+        }
+    }
+
+    fn detach(&mut self, index: usize) {
+        let Tapped { tap, watch, .. } = self.taps.swap_remove(index);
+        tap.detach_aside(&mut self.probes);
+        if let Some(watch) = watch
+            && self.taps.iter().all(|it| it.watch != Some(watch))
+        {
+            self.changes.forget(watch);
+        }
     }
 
     /// Removes the attachment that fired second for one call.
     pub(super) fn remove(&mut self, programs: &mut Programs, first: u32, second: u32) {
-        let known = |number: u32| self.taps.iter().position(|tap| u32::from(tap.attachment) == number);
-        let (Some(_), Some(index)) = (known(first), known(second)) else {
-            return;
+        let known = |number: u32| self.taps.iter().position(|it| u32::from(it.tap.attachment) == number);
+        let forgotten = match (known(first), known(second)) {
+            (Some(_), Some(index)) => {
+                let path = &self.taps[index].tap.path;
+                tracing::debug!(path, "one file behind two mounts: second probe removed");
+                self.detach(index);
+                second
+            }
+            // The first is no more; a thread that it saw last must not be taken for seen twice.
+            _ => first,
         };
-        let tap = self.taps.swap_remove(index);
-        tracing::debug!(path = tap.path, "one file behind two mounts: second probe removed");
-        tap.detach(&mut self.probes);
         // A thread whose last call it was would otherwise have every further call refused as the second.
-        if let Err(error) = programs.forget_calls(second) {
+        if let Err(error) = programs.forget_calls(forgotten) {
             tracing::warn!(%error, "a second probe could not be removed; its calls are counted once");
         }
     }
 
+    /// Probed files that no loader would find and whose known users have ended.
+    fn idle(&self) -> Vec<FileKey> {
+        let users = |it: &Tapped| self.seen.get(&it.mapped_as).and_then(|look| look.users);
+        let idle = self.taps.iter().filter(|it| users(it).is_none_or(|users| users.have_ended()));
+        idle.filter(|it| !it.is_installed()).map(|it| it.mapped_as).collect()
+    }
+
     /// Detaches and unloads every probe.
     pub(super) fn unload(&mut self, programs: &mut Programs) -> Result<(), CaptureError> {
-        self.taps.drain(..).for_each(|tap| tap.detach(&mut self.probes));
+        self.taps.drain(..).for_each(|it| it.tap.detach(&mut self.probes));
         self.probes.unload(programs)
     }
 
     /// Has a file looked at again when it is mapped again.
-    pub(super) fn forget(&mut self, mapping: &Mapping) {
-        self.seen.remove(&mapping.file);
+    pub(super) fn forget(&mut self, file: FileKey) {
+        self.seen.remove(&file);
     }
 
-    fn is_new(&mut self, key: FileKey) -> bool {
-        if self.seen.len() >= SEEN_MAX {
-            self.seen.clear();
+    /// Reads and probes a TLS library at once: the program that mapped it writes within some milliseconds. False when
+    /// the file is something else, which may have a million symbols.
+    pub(super) fn attach_library(&mut self, programs: &mut Programs, file: &File, mapping: &Mapping) -> bool {
+        let is_short = || file.metadata().is_ok_and(|metadata| metadata.len() <= AT_ONCE_BYTES_MAX);
+        if SharedLibrary::of(&mapping.path).is_none() || !is_short() {
+            return false;
         }
-        self.seen.insert(key)
+        if let Err(error) = self.attach_file(programs, file, &mapping.path, Some(mapping)) {
+            warn_refused(&error);
+        }
+        true
     }
 
-    fn attach_file(&mut self, programs: &mut Programs, file: &File, path: &str) -> Result<(), CaptureError> {
+    fn attach_file(
+        &mut self,
+        programs: &mut Programs,
+        file: &File,
+        path: &str,
+        mapping: Option<&Mapping>,
+    ) -> Result<(), CaptureError> {
         match read_symbols(file) {
-            Some(symbols) => self.attach(programs, &Readable { file, path, symbols: &symbols }),
+            Some(symbols) => self.attach(programs, &Readable { file, path, symbols: &symbols }, mapping),
             None => Ok(()),
         }
     }
@@ -141,23 +311,72 @@ impl Libraries {
         &mut self,
         programs: &mut Programs,
         readable: &Readable<'_>,
+        mapping: Option<&Mapping>,
     ) -> Result<(), CaptureError> {
         // A folder may be named like a number, and this name goes to the log.
         let path = Scrubber::at(Moment::now().0.as_second()).name(readable.path);
-        let path = path.as_str();
+        let readable = Readable { path: path.as_str(), ..*readable };
+        // Before it is compared with what was read: whatever is written from now on is told.
+        let watch = self.changes.watch(readable.file);
+        if let Err(error) = &watch {
+            tracing::warn!(path = readable.path, %error, "changes of this file are noticed late");
+        }
+        let key = readable.file.metadata().ok().as_ref().and_then(key_of);
+        let Some(key) = key.filter(|_| is_as_read(readable.file, readable.symbols)) else { return Ok(()) };
+        let mapped_as = mapping.map_or(key, |mapping| mapping.file);
+        let before = self.taps.iter().position(|it| it.key == key);
+        match before {
+            // Its name, owner or mode has changed: had it been written to, its probes would be gone. And no other file
+            // can have its number while it has probes.
+            Some(index) if self.taps[index].watch.is_some() => return Ok(()),
+            Some(index) => self.detach(index),
+            None => {}
+        }
+        self.put(programs, &readable, |tap| Tapped { tap, key, mapped_as, watch: watch.ok() })?;
+        if let Some(look) = self.seen.get_mut(&mapped_as) {
+            let users = look.users.get_or_insert_default();
+            mapping.into_iter().for_each(|mapping| users.add(mapping.pid));
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        programs: &mut Programs,
+        readable: &Readable<'_>,
+        tapped: impl FnOnce(TlsTap) -> Tapped,
+    ) -> Result<(), CaptureError> {
         if self.taps.len() >= TAPS_MAX {
             tracing::warn!(
-                path,
+                path = readable.path,
                 limit = TAPS_MAX,
                 "too many files with TLS functions: this one stays unobserved"
             );
             return Ok(());
         }
-        self.attachments = self.attachments.wrapping_add(1);
-        let readable = Readable { path, ..*readable };
-        self.taps.push(TlsTap::attach(programs, &mut self.probes, &readable, self.attachments)?);
+        let attachment = self.free_attachment();
+        let tap = TlsTap::attach(programs, &mut self.probes, readable, attachment)?;
+        self.taps.push(tapped(tap));
         Ok(())
     }
+
+    /// A number that no probed file has.
+    fn free_attachment(&mut self) -> u16 {
+        loop {
+            self.attachments = self.attachments.wrapping_add(1);
+            if self.taps.iter().all(|it| it.tap.attachment != self.attachments) {
+                return self.attachments;
+            }
+        }
+    }
+}
+
+/// Whether a file has its functions where they were read.
+fn is_as_read(file: &File, symbols: &Symbols) -> bool {
+    Function::ALL.into_iter().filter_map(|function| symbols.get(function.symbol())).all(|function| {
+        let mut code = vec![0; function.code.len()];
+        file.read_exact_at(&mut code, function.file_offset).is_ok() && code == function.code
+    })
 }
 
 /// Tells that a file cannot be probed, and why.
@@ -168,25 +387,23 @@ pub(super) fn warn_refused(error: &CaptureError) {
 /// The file of a mapping: through the process's root, or by its path where the process is gone and the
 /// path leads to the same file here.
 fn open_as_seen_by(mapping: &Mapping) -> Option<File> {
-    let through_root = format!("/proc/{}/root{}", mapping.pid, mapping.path);
-    let opened = open_regular(Path::new(&through_root));
+    let opened = open_regular(Path::new(&through_root(mapping)));
     opened.or_else(|| {
         let file = open_regular(Path::new(&mapping.path))?;
-        (key_of(&file)?.inode == mapping.file.inode).then_some(file)
+        (key_of(&file.metadata().ok()?)?.inode == mapping.file.inode).then_some(file)
     })
+}
+
+fn through_root(mapping: &Mapping) -> String {
+    format!("/proc/{}/root{}", mapping.pid, mapping.path)
 }
 
 /// Opens a file that is a file: opening a device or a pipe may block or have effects.
 fn open_regular(path: &Path) -> Option<File> {
-    let kind = fs::metadata(path).ok()?.file_type();
-    if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() || !kind.is_file() {
-        return None;
-    }
-    File::open(path).ok()
+    fs::metadata(path).ok()?.is_file().then(|| File::open(path).ok())?
 }
 
-fn key_of(file: &File) -> Option<FileKey> {
-    let metadata = file.metadata().ok()?;
+fn key_of(metadata: &Metadata) -> Option<FileKey> {
     let device = metadata.st_dev();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
     Some(FileKey {
@@ -195,46 +412,6 @@ fn key_of(file: &File) -> Option<FileKey> {
         inode: metadata.st_ino(),
     })
 }
-
-/// Every file that a process has mapped as code now.
-fn mapped_files() -> Vec<Mapping> {
-    let mut mappings = Vec::new();
-    let mut known = HashSet::new();
-    for pid in process_ids() {
-        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/maps")) else { continue };
-        for (file, path) in text.lines().filter_map(parse_mapping) {
-            if known.insert(file) {
-                mappings.push(Mapping { pid, file, path: path.to_owned() });
-            }
-        }
-    }
-    mappings
-}
-
-/// One line of `/proc/PID/maps`, if it is code from a file: addresses, rights, offset, device, inode,
-/// path (proc_pid_maps(5)).
-fn parse_mapping(line: &str) -> Option<(FileKey, &str)> {
-    let mut parts = line.splitn(6, ' ').map(str::trim);
-    let rights = parts.nth(1)?;
-    let (major, minor) = parts.nth(1)?.split_once(':')?;
-    let inode = parts.next()?.parse().ok()?;
-    let path = parts.next()?;
-    let file = FileKey {
-        major: u32::from_str_radix(major, 16).ok()?,
-        minor: u32::from_str_radix(minor, 16).ok()?,
-        inode,
-    };
-    (rights.contains('x') && inode != 0 && path.starts_with('/')).then_some((file, path))
-}
-
-/// The processes that run now.
-pub(super) fn process_ids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// What files of TLS libraries are called.
-const LIBRARY_NAMES: [&str; 3] = ["libssl.so", "libgnutls.so", "libssl3.so"];
 
 /// Files of TLS libraries in the loader's folders and one level below.
 fn installed_libraries() -> Vec<PathBuf> {
@@ -259,39 +436,11 @@ fn collect_libraries(folder: &Path, descend: bool, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name();
-        let is_library =
-            name.to_str().is_some_and(|name| LIBRARY_NAMES.iter().any(|it| name.starts_with(it)));
+        let is_library = name.to_str().is_some_and(|name| SharedLibrary::of(name).is_some());
         if is_library && open_regular(&path).is_some() {
             found.push(path);
         } else if descend && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect_libraries(&path, false, found);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(line: &str, expected: Option<(u32, u32, u64, &str)>) {
-        let found = parse_mapping(line).map(|(file, path)| (file.major, file.minor, file.inode, path));
-        assert_eq!(found, expected, "{line}");
-    }
-
-    #[test]
-    fn only_code_from_files_counts() {
-        check(
-            "7f12a000-7f12b000 r-xp 00002000 fe:01 1234                       /usr/lib/libssl.so.3",
-            Some((0xfe, 1, 1234, "/usr/lib/libssl.so.3")),
-        );
-        check(
-            "7f12a000-7f12b000 r-xp 00002000 08:02 9 /opt/a b/lib ssl.so",
-            Some((8, 2, 9, "/opt/a b/lib ssl.so")),
-        );
-        check("7f12a000-7f12b000 rw-p 00002000 fe:01 1234 /usr/lib/libssl.so.3", None);
-        check("7ffd1000-7ffd2000 r-xp 00000000 00:00 0    [vdso]", None);
-        check("7f12a000-7f12b000 r-xp 00000000 00:00 0", None);
-        check("", None);
-        check("rubbish", None);
     }
 }

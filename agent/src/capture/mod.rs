@@ -11,9 +11,12 @@ mod attach;
 mod backfill;
 mod broker;
 mod calls;
+mod changes;
 mod error;
+mod grace;
 mod libraries;
 mod load;
+mod mapped;
 mod mappings;
 mod methods;
 mod pclntab;
@@ -23,8 +26,9 @@ mod ring;
 mod site;
 mod symbols;
 mod uprobe;
+mod users;
 
-use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd};
+use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd, time::Instant};
 
 use aya::maps::{HashMap as KernelMap, PerCpuArray};
 use cprvagt_abi::{AllowKey, AllowRules, Counter, Flow};
@@ -77,7 +81,7 @@ impl Capture {
         programs.attach_socket_tap()?;
         backfill::run(&mut programs)?;
         let mappings = Mappings::open()?;
-        let mut libraries = Libraries::new(probes);
+        let mut libraries = Libraries::new(probes)?;
         libraries.attach_all(&mut programs)?;
         programs.attach_wire_tap()?;
         Ok(Self { programs, libraries, mappings, reader: None, addresses })
@@ -112,7 +116,8 @@ impl Capture {
         let reader = self.reader.insert(reader);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let ring = ring.map(Ring::as_fd);
-        for descriptor in self.mappings.descriptors().chain([reader.descriptor()]).chain(ring) {
+        let own = [reader.descriptor(), self.libraries.descriptor()];
+        for descriptor in self.mappings.descriptors().chain(own).chain(ring) {
             epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
         }
         // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
@@ -135,22 +140,31 @@ impl Capture {
     /// Attaches to TLS libraries that were mapped since the last call.
     pub fn attach_new_libraries(&mut self) {
         let Self { mappings, libraries, reader: Some(reader), programs, .. } = self else { return };
+        libraries.leave_rewritten();
         let lost = mappings.drain(|mapping| {
             if let Some(file) = libraries.open_new(mapping)
-                && !reader.read(file, &mapping.path)
+                && !libraries.attach_library(programs, &file, mapping)
+                && !reader.read(file, mapping)
             {
-                libraries.forget(mapping);
+                libraries.forget(mapping.file);
             }
         });
         for found in reader.found() {
-            let Found { file, path, symbols } = &found;
-            if let Err(error) = libraries.attach(programs, &Readable { file, path, symbols }) {
+            let Found { file, mapping, symbols } = &found;
+            let readable = Readable { file, path: &mapping.path, symbols };
+            if let Err(error) = libraries.attach(programs, &readable, Some(mapping)) {
                 warn_refused(&error);
             }
         }
         if lost && let Err(error) = libraries.attach_all(programs) {
             warn_refused(&error);
         }
+    }
+
+    /// Takes the probes off files that no process uses any more, and that no loader would find. Until then they keep a
+    /// file system from being unmounted.
+    pub fn leave_unused_files(&mut self) {
+        self.libraries.leave_unused(Instant::now());
     }
 
     /// Two attachments fire for one call: removes the second.

@@ -13,7 +13,7 @@
 //! a library appears.
 //! *Limits*: [`SITES_MAX`] sites where a probe has no cookie.
 
-use std::{fs::File, io, os::fd::AsFd as _};
+use std::{fs::File, io, os::fd::AsFd as _, thread};
 
 use aya::{
     maps::{Array, ProgramArray},
@@ -145,9 +145,19 @@ impl Probes {
         Ok(Probe { _attached: attached?, site: Some(site) })
     }
 
-    /// Removes a probe.
-    pub(super) fn detach(&mut self, probe: Probe) {
-        self.free.extend(probe.site);
+    /// Removes probes.
+    pub(super) fn detach(&mut self, probes: Vec<Probe>) {
+        self.free.extend(probes.into_iter().filter_map(|probe| probe.site));
+    }
+
+    /// Removes probes while the caller goes on: the kernel takes a tenth of a second for each, in which a ring may
+    /// fill. A site's number must not be given away before its probe is gone; so those are waited for.
+    pub(super) fn detach_aside(&mut self, probes: Vec<Probe>) {
+        if self.reach == ProbeReach::ResidentFewSites {
+            return self.detach(probes);
+        }
+        // Where there is no thread to be had, the probes go with what was to be run in it.
+        let _ = thread::Builder::new().name("detach".to_owned()).spawn(move || drop(probes));
     }
 
     /// Unloads every program; they go when their probes are removed.

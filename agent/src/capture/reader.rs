@@ -4,6 +4,7 @@
 //! other as they come, a compiler's would keep a library's waiting.
 //!
 //! *Invariants*: files that are named like a TLS library come first.
+//! *Not here*: a TLS library of usual size; it is read at once, see [`super::libraries`].
 //! *Limits*: [`WAITING_MAX`] files wait; further ones are looked at when they are mapped again.
 
 use std::{
@@ -19,7 +20,8 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{attach::read_symbols, symbols::Symbols};
+use super::{attach::read_symbols, mappings::Mapping, symbols::Symbols};
+use crate::tls_files::SharedLibrary;
 
 /// Files that wait to be read.
 const WAITING_MAX: usize = 4096;
@@ -27,15 +29,15 @@ const WAITING_MAX: usize = 4096;
 /// A file to be read.
 struct Job {
     file: File,
-    path: String,
+    mapping: Mapping,
 }
 
 /// A file that has functions to probe.
 pub(super) struct Found {
     /// The file.
     pub file: File,
-    /// Its path as a process saw it.
-    pub path: String,
+    /// How a process has mapped it.
+    pub mapping: Mapping,
     /// Its symbols.
     pub symbols: Symbols,
 }
@@ -66,8 +68,8 @@ impl SymbolReader {
     }
 
     /// Has a file read; false when too many wait.
-    pub(super) fn read(&self, file: File, path: &str) -> bool {
-        self.jobs.try_send(Job { file, path: path.to_owned() }).is_ok()
+    pub(super) fn read(&self, file: File, mapping: &Mapping) -> bool {
+        self.jobs.try_send(Job { file, mapping: mapping.clone() }).is_ok()
     }
 
     /// The files found since the last call.
@@ -88,10 +90,10 @@ fn read_all(waiting: &Receiver<Job>, results: &Sender<Found>, bell: &EventFd) {
         }
         jobs.extend(waiting.try_iter());
         // The next one stands at the end.
-        jobs.sort_by_key(|job| is_tls_library(&job.path));
-        let Some(Job { file, path }) = jobs.pop() else { continue };
+        jobs.sort_by_key(|job| SharedLibrary::of(&job.mapping.path).is_some());
+        let Some(Job { file, mapping }) = jobs.pop() else { continue };
         let Some(symbols) = read_symbols(&file) else { continue };
-        if results.send(Found { file, path, symbols }).is_err() {
+        if results.send(Found { file, mapping, symbols }).is_err() {
             return;
         }
         // A full bell has rung already.
@@ -99,32 +101,19 @@ fn read_all(waiting: &Receiver<Job>, results: &Sender<Found>, bell: &EventFd) {
     }
 }
 
-fn is_tls_library(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.starts_with("libssl") || name.starts_with("libgnutls")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::mappings::FileKey;
     use super::*;
-
-    #[test]
-    fn a_tls_library_is_known_by_its_file_name() {
-        for (path, expected) in [
-            ("/usr/lib/x86_64-linux-gnu/libssl.so.3", true),
-            ("/opt/app/libssl-1f2e.so", true),
-            ("/opt/libssl/bin/tool", false),
-            ("libssl.so", true),
-        ] {
-            assert_eq!(is_tls_library(path), expected, "{path}");
-        }
-    }
 
     #[test]
     fn files_without_functions_are_not_found_and_the_thread_goes_on() {
         let reader = SymbolReader::start().expect("a thread can be started");
         let own = File::open("/proc/self/exe").expect("it runs");
-        assert!(reader.read(own, "/proc/self/exe"));
+        let file = FileKey { major: 0, minor: 0, inode: 1 };
+        assert!(
+            reader.read(own, &Mapping { pid: std::process::id(), file, path: "/proc/self/exe".to_owned() })
+        );
         thread::sleep(std::time::Duration::from_millis(300));
         assert_eq!(reader.found().count(), 0);
     }

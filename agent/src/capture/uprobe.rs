@@ -17,6 +17,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, Owne
 use libc::{c_int, c_long};
 use perf_event::{Builder, events::Software};
 
+use super::grace::GracePeriods;
+
 /// `BPF_LINK_CREATE` (linux/bpf.h).
 pub const LINK_CREATE: c_int = 28;
 /// `BPF_PERF_EVENT`, the attach type of a program on an event (linux/bpf.h).
@@ -43,9 +45,10 @@ struct LinkCreate {
 }
 
 /// This kernel's probe events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Events {
     number: u32,
+    grace_periods: GracePeriods,
 }
 
 impl Events {
@@ -55,14 +58,15 @@ impl Events {
     /// The kernel has none, or `/sys` is not there.
     pub(super) fn find() -> io::Result<Self> {
         let text = fs::read_to_string("/sys/bus/event_source/devices/uprobe/type")?;
-        Ok(Self { number: text.trim().parse().map_err(io::Error::other)? })
+        let number = text.trim().parse().map_err(io::Error::other)?;
+        Ok(Self { number, grace_periods: GracePeriods::find() })
     }
 
     /// Opens the event of an instruction: of `file`, at `offset` bytes, in every process.
     ///
     /// # Errors
     /// EACCES or EPERM without CAP_SYS_ADMIN; EINVAL for what is no regular file or no instruction.
-    pub(super) fn open(self, file: BorrowedFd<'_>, offset: u64) -> io::Result<OwnedFd> {
+    pub(super) fn open(&self, file: BorrowedFd<'_>, offset: u64) -> io::Result<OwnedFd> {
         // By descriptor: the file that was read is the file that is probed, whatever its path means here.
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         let mut builder = Builder::new(Software::DUMMY);
@@ -73,6 +77,7 @@ impl Events {
         attributes.config1 = path.as_ptr() as u64;
         attributes.config2 = offset;
         // Events of a processor see all processes; a probe's program runs on every processor all the same.
+        let _short = self.grace_periods.shorten();
         let event = builder.any_pid().one_cpu(0).enabled(true).build()?;
         // SAFETY: the descriptor has just been given up by its owner.
         Ok(unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) })

@@ -2,11 +2,12 @@
 
 use cprvagt_abi::SITES_MAX;
 
-use super::libraries::{self, Kind};
+use super::libraries;
 use super::mounts::find_cgroup2;
 use super::{Finding, Machine, State, capabilities};
 use crate::capture::ProbeReach;
 use crate::run::Landlock;
+use crate::tls_files::SharedLibrary;
 
 /// The oldest kernel that the programs are tested on; the BPF ring buffer came with 5.8.
 const KERNEL_MIN: (u32, u32) = (5, 10);
@@ -199,7 +200,7 @@ pub(super) fn type_information(machine: &Machine) -> Finding {
 /// A row for each library, and one for what programs bring with them.
 pub(super) fn tls_libraries(machine: &Machine) -> Vec<Finding> {
     let found = libraries::found(machine);
-    let shared = Kind::ALL.into_iter().map(|kind| {
+    let shared = SharedLibrary::ALL.into_iter().map(|kind| {
         let of_kind = found.iter().filter(|it| it.kind == kind).map(libraries::Library::to_string);
         let what = of_kind.collect::<Vec<_>>().join(", ");
         works(kind.name(), if what.is_empty() { NO_FILE.to_owned() } else { what })

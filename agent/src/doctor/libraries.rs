@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Machine;
+use crate::tls_files::SharedLibrary;
 
 /// How deep `include` lines of `ld.so.conf` are followed.
 const CONF_DEPTH_MAX: usize = 4;
@@ -15,44 +16,11 @@ const CONF_DEPTH_MAX: usize = 4;
 /// Where the loader looks without configuration (ld.so(8)).
 const DEFAULT_DIRS: [&str; 5] = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib"];
 
-/// A TLS library.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
-    OpenSsl,
-    GnuTls,
-    Nss,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::OpenSsl, Self::GnuTls, Self::Nss];
-
-    /// Its name.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::OpenSsl => "OpenSSL",
-            Self::GnuTls => "GnuTLS",
-            Self::Nss => "NSS",
-        }
-    }
-
-    /// The library whose file has this path, by its name; wheels of Python have their own copies of OpenSSL.
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?;
-        match name {
-            _ if name.starts_with("libssl.so") => Some(Self::OpenSsl),
-            _ if name.starts_with("libssl-") && name.contains(".so") => Some(Self::OpenSsl),
-            _ if name.starts_with("libgnutls.so") => Some(Self::GnuTls),
-            _ if name.starts_with("libssl3.so") => Some(Self::Nss),
-            _ => None,
-        }
-    }
-}
-
 /// A TLS library's file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Library {
     /// Which library it is.
-    pub(super) kind: Kind,
+    pub(super) kind: SharedLibrary,
     path: PathBuf,
     processes: usize,
 }
@@ -80,8 +48,13 @@ pub(super) fn found(machine: &Machine) -> Vec<Library> {
         by_path.entry(path).or_default();
     }
     let library =
-        |(path, processes): (PathBuf, usize)| Some(Library { kind: Kind::of(&path)?, path, processes });
+        |(path, processes): (PathBuf, usize)| Some(Library { kind: kind_of(&path)?, path, processes });
     by_path.into_iter().filter_map(library).collect()
+}
+
+/// The library whose file has this path, by its name.
+fn kind_of(path: &Path) -> Option<SharedLibrary> {
+    SharedLibrary::of(path.to_str()?)
 }
 
 fn all_maps(machine: &Machine) -> impl Iterator<Item = String> + '_ {
@@ -96,7 +69,7 @@ fn mapped_libraries(maps: &str) -> Vec<PathBuf> {
     let paths = maps.lines().filter_map(|line| line.split_once('/'));
     let mut paths: Vec<PathBuf> = paths
         .map(|(_, path)| PathBuf::from(format!("/{}", path.strip_suffix(" (deleted)").unwrap_or(path))))
-        .filter(|path| Kind::of(path).is_some())
+        .filter(|path| kind_of(path).is_some())
         .collect();
     paths.sort();
     paths.dedup();
@@ -107,7 +80,7 @@ fn mapped_libraries(maps: &str) -> Vec<PathBuf> {
 fn libraries_in(machine: &Machine, dir: &Path) -> Vec<PathBuf> {
     let root = machine.path("/");
     let entries = std::fs::read_dir(machine.path(&dir.to_string_lossy())).into_iter().flatten().flatten();
-    let real = entries.map(|entry| entry.path()).filter(|path| Kind::of(path).is_some());
+    let real = entries.map(|entry| entry.path()).filter(|path| kind_of(path).is_some());
     let real = real.filter_map(|path| path.canonicalize().ok());
     real.map(|path| Path::new("/").join(path.strip_prefix(&root).unwrap_or(&path))).collect()
 }

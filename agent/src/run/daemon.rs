@@ -195,6 +195,7 @@ impl Daemon {
         self.inspect.tell(&ToInspect::Counters(self.capture.counters()?.to_vec()))?;
         self.send.tell(&ToSend::Status)?;
         self.capture.refresh_addresses()?;
+        self.capture.leave_unused_files();
         self.capture.flush_logs();
         self.status.say(&self.tell_status());
         let silent = |said: Instant| said.elapsed() > SILENCE_MAX;
