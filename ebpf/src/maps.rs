@@ -37,7 +37,11 @@ pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(RE
 /// Which flow's ClientHello had a random.
 #[map]
 pub static RANDOMS: LruHashMap<[u64; 4], Bound> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
-/// The client random of a session whose library does not keep it, by process and session.
+/// How often the process of this number has become another program or ended, since a session of it was noted: what is
+/// known of its memory from before is not true of it any more.
+#[map]
+pub static GENERATIONS: LruHashMap<u32, u32> = LruHashMap::with_max_entries(RECENT_MAX, 0);
+/// The client random of a session whose library does not keep it, by process with its generation, and session.
 #[map]
 pub static SESSIONS: LruHashMap<[u64; 2], [u64; 4]> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
 #[map]

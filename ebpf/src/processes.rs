@@ -7,12 +7,16 @@ use aya_ebpf::{
 };
 use cprvagt_abi::{ProcessExec, ProcessExit};
 
-use crate::{maps::LAST_CALLS, ring};
+use crate::{
+    maps::{GENERATIONS, LAST_CALLS},
+    ring,
+};
 
 /// A process became another program.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(_ctx: RawTracePointContext) -> i32 {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    begin_generation(tgid);
     // Some programs live no longer than the reader's nap; their names are read from /proc.
     ring::put_urgent::<ProcessExec>(|record| {
         // SAFETY: reserved ring space of this type; the whole record is written.
@@ -28,12 +32,37 @@ pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
     let _ = LAST_CALLS.remove(task);
     let tgid = (task >> 32) as u32;
     if task as u32 == tgid {
+        begin_generation(tgid);
         ring::put::<ProcessExit>(|record| {
             // SAFETY: reserved ring space of this type; the whole record is written.
             unsafe { record.write(ProcessExit { head: ring::head(ProcessExit::TAG, 0), tgid, pad: 0 }) };
         });
     }
     0
+}
+
+/// From now on the number stands for another program, if it is remembered at all.
+#[inline(always)]
+fn begin_generation(tgid: u32) {
+    if let Some(generation) = GENERATIONS.get_ptr_mut(tgid) {
+        // SAFETY: a word of map memory; a process is replaced or ends once at a time.
+        unsafe { *generation = (*generation).wrapping_add(1) };
+    }
+}
+
+/// Has the number remembered from now on.
+#[inline(always)]
+pub fn remember_generation(tgid: u32) {
+    const IF_ABSENT: u64 = 1;
+    let _ = GENERATIONS.insert(tgid, 0, IF_ABSENT);
+}
+
+/// The process of this number, told from those that had it before.
+#[inline(always)]
+pub fn generation_of(tgid: u32) -> u64 {
+    // SAFETY: the value is copied out at once.
+    let generation = unsafe { GENERATIONS.get(tgid) }.copied().unwrap_or(0);
+    u64::from(generation) << 32 | u64::from(tgid)
 }
 
 /// The current task's command name.

@@ -5,7 +5,7 @@
 use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
 use cprvagt_abi::{Counter, Function, Site};
 
-use crate::{counters::Skip, maps::SESSIONS};
+use crate::{counters::Skip, maps::SESSIONS, processes};
 
 /// Most plaintext of a TLS record (RFC 8446, 5.1).
 const RECORD_MAX: u64 = 1 << 14;
@@ -99,7 +99,7 @@ fn read_go_call(registers: &Registers, tgid: u32) -> Result<(u64, u64, u64), Ski
         return Ok((session, buffer, length));
     }
     if kind == HANDSHAKE {
-        note_hello([u64::from(tgid), session], buffer);
+        note_hello(tgid, session, buffer);
     }
     Err(Counter::TlsWriteProtocol)
 }
@@ -107,12 +107,14 @@ fn read_go_call(registers: &Registers, tgid: u32) -> Result<(u64, u64, u64), Ski
 /// A hello names the session: a client's by its random; a server's says that what was known of this address was
 /// another session.
 #[inline(always)]
-fn note_hello(session: [u64; 2], message: u64) {
+fn note_hello(tgid: u32, session: u64, message: u64) {
+    let session = [processes::generation_of(tgid), session];
     // SAFETY: the helper checks the address.
     match unsafe { bpf_probe_read_user(message as *const u8) } {
         Ok(CLIENT_HELLO) => {
             // SAFETY: as above.
             if let Ok(random) = unsafe { bpf_probe_read_user((message + HELLO_RANDOM) as *const [u64; 4]) } {
+                processes::remember_generation(tgid);
                 let _ = SESSIONS.insert(session, random, 0);
             }
         }
@@ -166,7 +168,9 @@ pub fn random_of(call: &Call) -> [u64; 4] {
     const NONE: [u64; 4] = [0; 4];
     if Function::is_go(Site::function_of(call.cookie)) {
         // SAFETY: the value is copied out at once.
-        return unsafe { SESSIONS.get([u64::from(call.tgid), call.session]) }.copied().unwrap_or(NONE);
+        return unsafe { SESSIONS.get([processes::generation_of(call.tgid), call.session]) }
+            .copied()
+            .unwrap_or(NONE);
     }
     let (via, offset) = (Site::via_of(call.cookie), Site::random_of(call.cookie));
     if offset == Site::NONE {

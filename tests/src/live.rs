@@ -74,7 +74,9 @@ pub fn which(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-fn missing(need: &Need<'_>) -> Option<String> {
+/// Why a need is not met.
+#[must_use]
+pub fn missing(need: &Need<'_>) -> Option<String> {
     match need {
         Need::Root => (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned()),
         Need::Program(name) => which(name).is_none().then(|| format!("{name} is not installed")),

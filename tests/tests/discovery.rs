@@ -62,6 +62,26 @@ impl Drop for InMemory {
     }
 }
 
+/// A file system of its own at a folder; gone on drop.
+struct Mounted<'a>(&'a Path);
+
+impl<'a> Mounted<'a> {
+    fn new(folder: &'a Path) -> Self {
+        assert!(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(folder).status().unwrap().success());
+        Self(folder)
+    }
+
+    fn leaves(&self) -> bool {
+        Command::new("umount").arg(self.0).stderr(Stdio::null()).status().unwrap().success()
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _gone_already = Command::new("umount").arg("--lazy").arg(self.0).stderr(Stdio::null()).status();
+    }
+}
+
 /// A recipient and who is to be told there.
 struct World {
     lab: Lab,
@@ -322,21 +342,17 @@ fn a_file_system_can_be_unmounted_when_its_programs_have_ended() {
     let world = World::new(62, 2);
     let folder = world.lab.scratch().path().join("own");
     fs::create_dir(&folder).unwrap();
-    let succeeds = |program: &str, arguments: &[&str]| {
-        let status = Command::new(program).args(arguments).arg(&folder).stderr(Stdio::null()).status();
-        status.unwrap().success()
-    };
     let trial = Trial::start(&world.lab, "", &[]).unwrap();
     for citizen in &world.citizens {
-        assert!(succeeds("mount", &["-t", "tmpfs", "none"]));
+        let mounted = Mounted::new(&folder);
         copy_library(&folder);
         let mut client = world.client(&folder);
         client.load();
         std::thread::sleep(REST);
-        assert!(!succeeds("umount", &[]), "a process has it mapped");
+        assert!(!mounted.leaves(), "a process has it mapped");
         client.ask_for(citizen);
         let ended = Instant::now();
-        while !succeeds("umount", &[]) {
+        while !mounted.leaves() {
             assert!(ended.elapsed() < LET_GO, "still held");
             std::thread::sleep(Duration::from_millis(200));
         }

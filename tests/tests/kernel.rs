@@ -1,16 +1,19 @@
 //! What the kernel at hand makes of the programs, told as `measured: KEY VALUE` lines: what each costs the verifier,
-//! and what the doctor says is lost.
+//! what the doctor says is lost, and what there is of which our machines may have nothing.
 //!
 //! The programs are those inside the built agent. One million instructions is where every verifier ends.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use aya::programs::{Program, ProgramError};
+use aya::programs::{Program, ProgramError, ProgramType};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use cprvagt_tests::agent;
-use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::live::{self, Need, can_run};
+use cprvagt_tests::scratch::{Scratch, unique_name};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use object::{Object as _, ObjectSection as _};
 use serde_json::Value;
@@ -114,5 +117,68 @@ fn the_doctor_says_what_this_kernel_cannot_do() {
             let capability = text("capability").replace(' ', "-");
             println!("measured: doctor.{capability} {}: {}", text("state"), text("lost"));
         }
+    }
+}
+
+/// The function that the probes below are put on, in no more than name.
+const FUNCTION: &str = "tcp_sendmsg";
+
+/// A file system of the kernel in a folder of this test, gone on drop.
+struct Tracing(Scratch);
+
+impl Tracing {
+    fn mount() -> Option<Self> {
+        let own = Self(Scratch::new(&unique_name()).unwrap());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tracefs", "none"]).arg(own.0.path());
+        mount.output().unwrap().status.success().then_some(own)
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Makes a kprobe as an event of the kernel's, and takes it off.
+    fn takes_kprobe(&self) -> bool {
+        let events = self.file("kprobe_events");
+        let tell =
+            |line: String| fs::OpenOptions::new().append(true).open(&events)?.write_all(line.as_bytes());
+        let name = format!("cprvagt/of_{}", std::process::id());
+        let taken = tell(format!("p:{name} {FUNCTION}\n")).is_ok();
+        taken && tell(format!("-:{name}\n")).is_ok()
+    }
+
+    /// Programs of that type are known, and the function can be traced at its first instruction.
+    fn takes_fentry(&self) -> bool {
+        let traced = fs::read_to_string(self.file("available_filter_functions")).unwrap_or_default();
+        let is_traced = traced.lines().any(|line| line.split(' ').next() == Some(FUNCTION));
+        is_traced && aya::sys::is_program_supported(ProgramType::Tracing).is_ok_and(|it| it)
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        let _gone_already = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+/// Guests are there to show these.
+#[test]
+fn what_this_kernel_has_is_told() {
+    if !can_run("what_this_kernel_has_is_told", &[Need::Root]) {
+        return;
+    }
+    let tracing = Tracing::mount();
+    let has = [
+        ("unified-cgroup-v2", live::cgroup2().is_some_and(|root| root == Path::new("/sys/fs/cgroup"))),
+        ("kTLS-with-AES-256", live::missing(&Need::Ktls).is_none()),
+        ("sch_netem", live::missing(&Need::Netem).is_none()),
+        ("kprobes", tracing.as_ref().is_some_and(Tracing::takes_kprobe)),
+        ("fentry", tracing.as_ref().is_some_and(Tracing::takes_fentry)),
+    ];
+    for (name, is_there) in has {
+        println!("measured: has.{name} {}", if is_there { "yes" } else { "no" });
+        // Before 5.11 the kernel encrypts with no such key.
+        assert!(is_there || !live::is_guest() || name.starts_with("kTLS"), "{name} is not in this guest");
     }
 }

@@ -23,6 +23,8 @@ const CAPTURE_CODE: [&str; 4] = ["agent/build.rs", "agent/src/capture", "crates/
 const VERIFIER: &str = "verifier.";
 /// What keys of lost capabilities begin with.
 const DOCTOR: &str = "doctor.";
+/// What keys begin with of what a kernel has.
+const HAS: &str = "has.";
 /// How much dearer a program may become before a run fails.
 const DEARER_MAX: u64 = 2;
 /// The line that tells which code the page was made from.
@@ -168,6 +170,7 @@ fn page(all: &[(String, Results)], filters: &[String], made_from: &str) -> Resul
         writeln!(text, "{NOT_ALL}only those with `{}` in their names.\n", filters.join("` or `"))?;
     }
     guests(&mut text, all)?;
+    has(&mut text, all)?;
     lost(&mut text, all)?;
     verifier(&mut text, &costs(all))?;
     not_run(&mut text, all)?;
@@ -191,6 +194,22 @@ fn guests(text: &mut String, all: &[(String, Results)]) -> std::fmt::Result {
             "| {label} | {} {} | {passed} | {skipped} | {seconds:.0} |",
             package.name, package.version
         )?;
+    }
+    writeln!(text)
+}
+
+/// Of kernels whose tests have told it.
+fn has(text: &mut String, all: &[(String, Results)]) -> std::fmt::Result {
+    let told = |results| measured(results, HAS).collect::<BTreeMap<_, _>>();
+    let kernels: Vec<_> = all.iter().map(|(label, results)| (label, told(results))).collect();
+    let kernels: Vec<_> = kernels.into_iter().filter(|(_, told)| !told.is_empty()).collect();
+    let names: BTreeSet<_> = kernels.iter().flat_map(|(_, told)| told.keys()).collect();
+    let labels: Vec<_> = kernels.iter().map(|(label, _)| label.as_str()).collect();
+    writeln!(text, "## What is there\n\nTried in each guest.\n")?;
+    writeln!(text, "| what | {} |\n|{}", labels.join(" | "), "---|".repeat(labels.len() + 1))?;
+    for name in names {
+        let values: Vec<_> = kernels.iter().map(|(_, told)| *told.get(name).unwrap_or(&"-")).collect();
+        writeln!(text, "| {} | {} |", name.replace('-', " "), values.join(" | "))?;
     }
     writeln!(text)
 }
@@ -283,13 +302,18 @@ mod tests {
             ),
             (
                 "6.1".to_owned(),
-                results(&[("verifier.tls_write", "7"), ("doctor.program-loading", "reduced: a | b")]),
+                results(&[
+                    ("verifier.tls_write", "7"),
+                    ("doctor.program-loading", "reduced: a | b"),
+                    ("has.unified-cgroup-v2", "yes"),
+                ]),
             ),
         ];
         let text = page(&all, &[], "abc").unwrap();
         assert!(text.contains("| `wire_egress` | 123,456 | - |"), "{text}");
         assert!(text.contains("| `tls_write` | - | 7 |"), "{text}");
         assert!(text.contains("- 6.1: program loading: reduced: a | b\n"), "{text}");
+        assert!(text.contains("| what | 6.1 |\n|---|---|\n| unified cgroup v2 | yes |\n"), "{text}");
         assert!(text.contains("- `kernel::a`: no kTLS (5.10, 6.1)\n"), "{text}");
         assert_eq!(read_costs(&text), costs(&all));
     }
