@@ -1,17 +1,18 @@
-//! Node's HTTP/2, over TLS 1.2 and 1.3: what it sends is told once, at its destination, and the account of its bytes
-//! is whole.
-//!
-//! *Not here*: Node's `https` and `fetch`, which `join` runs.
+//! Node's `https`, `fetch` and HTTP/2, over TLS 1.2 and 1.3: what each sends is told once, at its destination, and the
+//! account of its bytes is whole.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use cprvagt_tests::held::Held;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
+use cprvagt_tests::program::{Job, Program};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
+const SETTLE: Duration = Duration::from_secs(120);
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
 const NEEDS: [Need<'_>; 3] = [Need::Root, Need::Agent, Need::Program("node")];
 
@@ -54,4 +55,36 @@ fn http2() {
         "{:#}",
         seen.ledger
     );
+}
+
+fn check(name: &str, program: Program) {
+    if !can_run(name, &NEEDS) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let recipients = lab.recipient_of_each_version().unwrap();
+    let trial = Trial::start(&lab, "", &[]).unwrap();
+    let citizens = payload::citizens(54, recipients.len());
+    for ((recipient, version), citizen) in recipients.iter().zip(&citizens) {
+        let body = format!(r#"{{"cpr": "{citizen}"}}"#);
+        let job = Job::post(format!("{}/journal", recipient.origin()), "application/json", body);
+        program.run(&lab, &[job], 1).unwrap_or_else(|error| panic!("{version}: {error:#}"));
+    }
+    assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
+        Expected::tls(citizen, recipient.server.address(), &recipient.host, version)
+    });
+    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
+    seen.assert_all_inspected_of(&recipients);
+}
+
+#[test]
+fn https() {
+    check("https", Program::NodeHttps);
+}
+
+#[test]
+fn fetch() {
+    check("fetch", Program::NodeFetch);
 }

@@ -51,6 +51,7 @@ const TEST_PROGRAMS: [(&str, &str, &str); 20] = [
     ("apache2", "apache2-bin", "leaking program, as a proxy"),
     ("postfix", "postfix", "leaking program, which sends mail"),
     ("tstclnt", "libnss3-tools", "leaking program"),
+    ("firefox-esr", "firefox-esr", "leaking program"),
     ("php", "php-cli", "leaking program"),
     ("ruby", "ruby", "leaking program"),
     ("/usr/share/perl5/IO/Socket/SSL.pm", "libio-socket-ssl-perl", "with which perl leaks"),

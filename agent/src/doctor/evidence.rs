@@ -26,7 +26,14 @@ const TESTS: [(&str, &[&str]); 13] = [
             "cleanup::nothing_is_left_after_a_good_end",
         ],
     ),
-    ("library watch", &["privileges::a_library_that_appears_later_is_observed"]),
+    (
+        "library watch",
+        &[
+            "privileges::a_library_that_appears_later_is_observed",
+            "discovery::a_program_that_lives_for_milliseconds_is_caught_or_counted",
+            "discovery::a_library_that_is_rewritten_in_place_is_read_anew",
+        ],
+    ),
     ("memory reading", &["resident::a_write_from_an_untouched_mapping_is_read_whole"]),
     (
         "confinement",
@@ -56,7 +63,14 @@ const TESTS: [(&str, &[&str]); 13] = [
             "clients::gnutls_cli",
         ],
     ),
-    ("NSS", &["libraries::what_nss_sends_is_inspected_to_its_last_byte", "clients::tstclnt"]),
+    (
+        "NSS",
+        &[
+            "libraries::what_nss_sends_is_inspected_to_its_last_byte",
+            "clients::tstclnt",
+            "firefox::a_page_that_is_opened_is_told",
+        ],
+    ),
     (
         "TLS in programs",
         &[
