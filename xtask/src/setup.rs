@@ -30,7 +30,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 20] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 21] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
