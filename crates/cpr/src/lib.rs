@@ -19,7 +19,7 @@
 //! over many messages, health eCPR numbers (they contain letters), policy.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod calendar;
 mod checksum;
@@ -27,6 +27,7 @@ mod checksum;
 pub mod citizens;
 mod context;
 mod escape;
+mod find;
 mod foreign;
 mod gate;
 mod grammar;
@@ -37,7 +38,9 @@ mod number;
 mod scan;
 mod score;
 mod scrub;
+mod separator;
 
+pub use find::{Backend, Candidate, Grammar, find};
 pub use hit::{Checksum, Class, Hit, Shape};
 pub use number::Number;
 pub use scan::{Place, Scene, scan};
