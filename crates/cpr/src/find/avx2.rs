@@ -8,7 +8,7 @@
 use core::arch::x86_64::*;
 
 use super::marks::BLOCK_BYTES;
-use super::queue::Queue;
+use super::queue::Tail;
 use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
 use super::{Candidate, search};
 
@@ -49,6 +49,7 @@ pub(super) struct Quad(__m256i);
 
 impl Vector for Avx2 {
     type Lanes = Quad;
+    const HAS_TENS: bool = true;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
@@ -144,7 +145,7 @@ impl Lanes for Quad {
     }
 
     #[inline(always)]
-    fn enqueue<const LEN: usize>(self, lane: usize, queue: &mut Queue<LEN>) {
+    fn enqueue(self, lane: usize, queue: &mut Tail<'_>) {
         // SAFETY: a row of `ORDERS` is 32 bytes that may be read, and the room is 32 bytes that may be written,
         // aligned or not.
         unsafe {

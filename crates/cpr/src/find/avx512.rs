@@ -11,7 +11,7 @@
 use core::arch::x86_64::*;
 
 use super::marks::BLOCK_BYTES;
-use super::queue::Queue;
+use super::queue::Tail;
 use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
 use super::{Candidate, search};
 
@@ -49,6 +49,7 @@ pub(super) struct Octet(__m512i);
 
 impl Vector for Avx512 {
     type Lanes = Octet;
+    const HAS_TENS: bool = true;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
@@ -131,7 +132,7 @@ impl Lanes for Octet {
     }
 
     #[inline(always)]
-    fn enqueue<const LEN: usize>(self, lane: usize, queue: &mut Queue<LEN>) {
+    fn enqueue(self, lane: usize, queue: &mut Tail<'_>) {
         // SAFETY: the room is 64 bytes that may be written, aligned or not.
         unsafe {
             let starts = _mm512_and_si512(self.0, _mm512_set1_epi64(STARTS.cast_signed()));

@@ -10,6 +10,9 @@ use super::vector::Vector;
 /// What is marked at once.
 pub(super) const BLOCK_BYTES: usize = 64;
 
+/// Bytes of marks of a block.
+const MARKS_BYTES: usize = BLOCK_BYTES / 8;
+
 /// Bytes without marks behind the last block: more than any backend loads beyond the last lane.
 pub(super) const CLEAR_BYTES: usize = 64;
 
@@ -37,41 +40,61 @@ impl<const LEN: usize> Marks<LEN> {
         &self.tens
     }
 
-    /// Marks `text[range]`, and no byte behind it.
+    /// Marks whole blocks from block number `at` on.
     ///
     /// # Panics
     /// Where there is no room for so many blocks.
     #[inline(always)]
-    pub(super) fn fill<V: Vector>(&mut self, vector: V, text: &[u8], range: Range<usize>) {
-        let (blocks, rest) = text[range.clone()].as_chunks::<BLOCK_BYTES>();
-        let room = self.digits.chunks_exact_mut(8).zip(self.tens.chunks_exact_mut(8));
-        for (block, (digits, tens)) in blocks.iter().zip(room) {
+    pub(super) fn fill<V: Vector>(&mut self, vector: V, blocks: &[[u8; BLOCK_BYTES]], at: usize) {
+        let range = at * MARKS_BYTES..(at + blocks.len()) * MARKS_BYTES;
+        let digits = self.digits[range.clone()].as_chunks_mut().0;
+        let tens = self.tens[range].as_chunks_mut().0;
+        for (block, (digits, tens)) in blocks.iter().zip(digits.iter_mut().zip(tens)) {
             vector.prefetch(block);
             let marks = vector.marks(block);
-            digits.copy_from_slice(&marks.0.to_le_bytes());
-            tens.copy_from_slice(&marks.1.to_le_bytes());
+            *digits = marks.0.to_le_bytes();
+            if V::HAS_TENS {
+                *tens = marks.1.to_le_bytes();
+            }
         }
-        let mut end = 8 * blocks.len();
+    }
+
+    /// Marks the text from `start` on, and nothing behind its end.
+    ///
+    /// # Panics
+    /// As [`Self::fill`].
+    #[inline(always)]
+    pub(super) fn fill_last<V: Vector>(&mut self, vector: V, text: &[u8], start: usize) {
+        let (blocks, rest) = text[start..].as_chunks();
+        self.fill(vector, blocks, 0);
+        let mut end = blocks.len() * MARKS_BYTES;
         if !rest.is_empty() {
-            let marks = last_marks(vector, &text[..range.end], rest.len());
-            self.digits[end..end + 8].copy_from_slice(&marks.0.to_le_bytes());
-            self.tens[end..end + 8].copy_from_slice(&marks.1.to_le_bytes());
-            end += 8;
+            let marks = last_marks(vector, text, rest.len());
+            self.put(end..end + MARKS_BYTES, marks);
+            end += MARKS_BYTES;
         }
-        self.digits[end..end + CLEAR_BYTES].fill(0);
-        self.tens[end..end + CLEAR_BYTES].fill(0);
+        if start > 0 {
+            self.digits[end..end + CLEAR_BYTES].fill(0);
+            self.tens[end..end + CLEAR_BYTES].fill(0);
+        }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, range: Range<usize>, marks: (u64, u64)) {
+        self.digits[range.clone()].copy_from_slice(&marks.0.to_le_bytes());
+        self.tens[range].copy_from_slice(&marks.1.to_le_bytes());
     }
 }
 
 /// The marks of the last bytes of a text, which are fewer than a block: of the block that ends there, where there is
-/// one.
+/// one. A text shorter than that has its tens left to the proof.
 #[inline(always)]
-fn last_marks<V: Vector>(vector: V, text: &[u8], bytes: usize) -> (u64, u64) {
-    match text.last_chunk::<BLOCK_BYTES>() {
+pub(super) fn last_marks<V: Vector>(vector: V, text: &[u8], bytes: usize) -> (u64, u64) {
+    match text.last_chunk() {
         Some(block) => {
             let (digits, tens) = vector.marks(block);
             (digits >> (BLOCK_BYTES - bytes), tens >> (BLOCK_BYTES - bytes))
         }
-        None => portable::short_marks(text),
+        None => (portable::short_digits(text), u64::MAX),
     }
 }

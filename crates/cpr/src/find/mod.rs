@@ -20,6 +20,7 @@ mod marks;
 mod portable;
 mod proof;
 mod queue;
+mod short;
 mod starts;
 mod vector;
 
@@ -33,8 +34,11 @@ mod neon;
 pub use backend::Backend;
 pub use proof::Candidate;
 
+use core::ops::Range;
+
 use marks::{BLOCK_BYTES, Marks};
 use queue::Queue;
+use short::SHORT_BYTES_MAX;
 use vector::{LANE_STARTS, Lanes, Vector};
 
 /// The shortest number.
@@ -43,8 +47,8 @@ const NUMBER_BYTES_MIN: usize = 10;
 /// Starts that are looked at from one set of marks: whole blocks, and whole lanes of every backend.
 const CHUNK_BYTES: usize = 1536;
 
-/// Texts of up to this length are looked at in small buffers, which are cleared faster.
-const SHORT_BYTES_MAX: usize = 320;
+/// Texts of up to this length are looked at in buffers that are cleared fast.
+const MIDDLE_BYTES_MAX: usize = 17 * BLOCK_BYTES;
 
 /// Which forms are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,7 +74,8 @@ pub fn find(text: &[u8], grammar: Grammar, backend: Backend, found: &mut dyn FnM
 fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found: &mut dyn FnMut(Candidate)) {
     match text.len() {
         0..NUMBER_BYTES_MIN => {}
-        NUMBER_BYTES_MIN..=SHORT_BYTES_MAX => Search::<V, FULL, 104, 16>::new(vector, text).run(found),
+        NUMBER_BYTES_MIN..=SHORT_BYTES_MAX => short::search::<V, FULL>(vector, text, found),
+        ..=MIDDLE_BYTES_MAX => Search::<V, FULL, 200, 40>::new(vector, text).run(found),
         _ => Search::<V, FULL, 264, 128>::new(vector, text).run(found),
     }
 }
@@ -84,6 +89,10 @@ struct Search<'t, V, const FULL: bool, const MARKS: usize, const QUEUE: usize> {
 }
 
 impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize> Search<'t, V, FULL, MARKS, QUEUE> {
+    /// Lanes that are looked at in one step, and the blocks that they are the starts of.
+    const STEP_LANES: usize = if V::Lanes::COUNT > 4 { V::Lanes::COUNT } else { 4 };
+    const STEP_BLOCKS: usize = Self::STEP_LANES * LANE_STARTS / BLOCK_BYTES;
+
     #[inline(always)]
     fn new(vector: V, text: &'t [u8]) -> Self {
         Self { vector, text, marks: Marks::new(), queue: Queue::new() }
@@ -93,8 +102,8 @@ impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize> Se
     fn run(mut self, found: &mut dyn FnMut(Candidate)) {
         let mut at = 0;
         while self.text.len() - at >= CHUNK_BYTES + BLOCK_BYTES {
-            self.marks.fill(self.vector, self.text, at..at + CHUNK_BYTES + BLOCK_BYTES);
-            self.starts(const { CHUNK_BYTES / LANE_STARTS });
+            let blocks = self.text[at..at + CHUNK_BYTES + BLOCK_BYTES].as_chunks().0;
+            self.chunk(blocks);
             if self.queue.is_nearly_full() {
                 self.drain(found);
             }
@@ -102,23 +111,45 @@ impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize> Se
         }
         let left = self.text.len() - at;
         if left >= NUMBER_BYTES_MIN {
-            self.marks.fill(self.vector, self.text, at..self.text.len());
-            self.starts((left - NUMBER_BYTES_MIN + 1).div_ceil(LANE_STARTS));
+            self.marks.fill_last(self.vector, self.text, at);
+            let lanes = (left - NUMBER_BYTES_MIN + 1).div_ceil(LANE_STARTS);
+            let queued = self.starts(0..lanes, self.queue.len());
+            self.queue.pass(lanes, queued);
         }
         self.drain(found);
     }
 
-    /// Queues the starts of the first lanes of the marks.
+    /// Queues the starts of a whole chunk. Blocks are marked two steps ahead of the lanes that need them, so that the
+    /// processor has both to do, and no lane waits for marks that are still on their way to memory.
     #[inline(always)]
-    fn starts(&mut self, lanes: usize) {
-        let mut at = 0;
-        while at < lanes {
-            let digits = self.vector.lanes(self.marks.digits(), at);
-            let tens = self.vector.lanes(self.marks.tens(), at);
-            starts::starts::<V::Lanes, FULL>(digits, tens).enqueue(at, &mut self.queue);
-            at += V::Lanes::COUNT;
+    fn chunk(&mut self, blocks: &[[u8; BLOCK_BYTES]]) {
+        let ahead = const { 2 * Self::STEP_BLOCKS + 1 };
+        self.marks.fill(self.vector, &blocks[..ahead], 0);
+        let mut at = ahead;
+        let mut queued = self.queue.len();
+        for step in 0..const { CHUNK_BYTES / LANE_STARTS / Self::STEP_LANES } {
+            if let Some(next) = blocks.get(at..at + Self::STEP_BLOCKS) {
+                self.marks.fill(self.vector, next, at);
+                at += Self::STEP_BLOCKS;
+            }
+            queued = self.starts(step * Self::STEP_LANES..(step + 1) * Self::STEP_LANES, queued);
         }
-        self.queue.pass(lanes);
+        self.queue.pass(const { CHUNK_BYTES / LANE_STARTS }, queued);
+    }
+
+    /// Queues the starts of some lanes of the marks.
+    #[inline(always)]
+    fn starts(&mut self, lanes: Range<usize>, queued: usize) -> usize {
+        let mut tail = self.queue.tail(queued);
+        for lane in lanes.step_by(V::Lanes::COUNT) {
+            let digits = self.vector.lanes(self.marks.digits(), lane);
+            let mut starts = starts::starts::<V::Lanes, FULL>(digits);
+            if V::HAS_TENS {
+                starts = starts.and(self.vector.lanes(self.marks.tens(), lane).ahead::<2>());
+            }
+            starts.enqueue(lane, &mut tail);
+        }
+        tail.len()
     }
 
     #[inline(always)]

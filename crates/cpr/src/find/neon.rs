@@ -23,6 +23,7 @@ impl Neon {
 
 impl Vector for Neon {
     type Lanes = u64;
+    const HAS_TENS: bool = true;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {

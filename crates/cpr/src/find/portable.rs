@@ -1,7 +1,7 @@
 //! The backend that every processor has: eight bytes at a time in a word.
 
 use super::marks::BLOCK_BYTES;
-use super::queue::Queue;
+use super::queue::Tail;
 use super::vector::{LANE_STEP, Lanes, STARTS, Vector};
 
 const ZEROS: u64 = each(b'0');
@@ -19,10 +19,11 @@ pub(super) struct Portable;
 
 impl Vector for Portable {
     type Lanes = u64;
+    const HAS_TENS: bool = false;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
-        marks_of_words(block.as_chunks().0)
+        (marks_of_words(block.as_chunks().0), 0)
     }
 
     #[inline(always)]
@@ -33,7 +34,7 @@ impl Vector for Portable {
     #[inline(always)]
     fn digits(self, bytes: u128) -> u32 {
         let [low, high] = [bytes as u64, (bytes >> 64) as u64];
-        (gathered(word_marks(low).0) | gathered(word_marks(high).0) << 8) as u32
+        (gathered(word_digits(low)) | gathered(word_digits(high)) << 8) as u32
     }
 
     #[inline(always)]
@@ -69,44 +70,38 @@ impl Lanes for u64 {
     }
 
     #[inline(always)]
-    fn enqueue<const LEN: usize>(self, lane: usize, queue: &mut Queue<LEN>) {
+    fn enqueue(self, lane: usize, queue: &mut Tail<'_>) {
         queue.push(lane, self & STARTS);
     }
 }
 
-/// The marks of a text that is shorter than a block.
-pub(super) fn short_marks(text: &[u8]) -> (u64, u64) {
+/// The digits of a text that is shorter than a block, a bit for each.
+pub(super) fn short_digits(text: &[u8]) -> u64 {
     let (words, rest) = text.as_chunks();
-    let (digits, tens) = marks_of_words(words);
+    let digits = marks_of_words(words);
+    if rest.is_empty() {
+        return digits;
+    }
     let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    let last = word_marks(last);
-    let at = 8 * words.len();
-    match rest.is_empty() {
-        true => (digits, tens),
-        false => (digits | gathered(last.0) << at, tens | gathered(last.1) << at),
-    }
+    digits | gathered(word_digits(last)) << (8 * words.len())
 }
 
 #[inline(always)]
-fn marks_of_words(words: &[[u8; 8]]) -> (u64, u64) {
-    let (mut digits, mut tens) = (0, 0);
+fn marks_of_words(words: &[[u8; 8]]) -> u64 {
+    let mut digits = 0;
     for (number, word) in words.iter().enumerate() {
-        let marks = word_marks(u64::from_le_bytes(*word));
-        digits |= gathered(marks.0) << (8 * number);
-        tens |= gathered(marks.1) << (8 * number);
+        digits |= gathered(word_digits(u64::from_le_bytes(*word))) << (8 * number);
     }
-    (digits, tens)
+    digits
 }
 
-/// The highest bit of each byte that is a digit, and of each that is `0` or `1`.
+/// The highest bit of each byte that is a digit.
 #[inline(always)]
-fn word_marks(word: u64) -> (u64, u64) {
+fn word_digits(word: u64) -> u64 {
     let values = word ^ ZEROS;
-    let low = values & LOW_BITS;
-    // A sum reaches the highest bit of its byte where the value is ten or more, two or more.
-    let not_digits = (low + each(0x80 - 10)) | values;
-    let not_tens = (low + each(0x80 - 2)) | values;
-    (!not_digits & HIGH_BITS, !not_tens & HIGH_BITS)
+    // The sum reaches the highest bit of its byte where the value is ten or more.
+    let others = ((values & LOW_BITS) + each(0x80 - 10)) | values;
+    !others & HIGH_BITS
 }
 
 /// The highest bits of the eight bytes as one byte, the first byte's lowest.

@@ -28,31 +28,22 @@ impl<const LEN: usize> Queue<LEN> {
         Self { entries: [0; LEN], len: 0, base: 0, lane: 0 }
     }
 
-    /// What an entry for this lane of the marks has in its upper bits.
     #[inline(always)]
-    pub(super) fn number(&self, lane: usize) -> u64 {
-        ((self.lane + lane) as u64) << LANE_STARTS
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
-    /// Takes in one lane; without starts it is overwritten by the next.
+    /// Where the next entries go, `len` being there.
     #[inline(always)]
-    pub(super) fn push(&mut self, lane: usize, starts: u64) {
-        self.entries[self.len] = self.number(lane) | starts;
-        self.len += usize::from(starts != 0);
+    pub(super) fn tail(&mut self, len: usize) -> Tail<'_> {
+        Tail { len, lane: self.lane, entries: &mut self.entries }
     }
 
-    /// Room for several entries at once, of which the first `used` stay.
+    /// The marks of so many lanes are done with; there are so many entries now.
     #[inline(always)]
-    pub(super) fn extend<const COUNT: usize>(&mut self, used: usize) -> &mut [u64; COUNT] {
-        let at = self.len;
-        self.len += used;
-        self.entries[at..].first_chunk_mut().expect("room behind the fullest queue")
-    }
-
-    /// The marks of so many lanes are done with.
-    #[inline(always)]
-    pub(super) fn pass(&mut self, lanes: usize) {
+    pub(super) fn pass(&mut self, lanes: usize, len: usize) {
         self.lane += lanes;
+        self.len = len;
     }
 
     /// Whether the lanes of one more set of marks may find no room, or no number.
@@ -75,5 +66,40 @@ impl<const LEN: usize> Queue<LEN> {
         self.len = 0;
         self.base += self.lane * LANE_STARTS;
         self.lane = 0;
+    }
+}
+
+/// The end of a queue, apart from it: so that its length can stay in a register while entries are written.
+pub(super) struct Tail<'q> {
+    entries: &'q mut [u64],
+    len: usize,
+    lane: usize,
+}
+
+impl Tail<'_> {
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What an entry for this lane of the marks has in its upper bits.
+    #[inline(always)]
+    pub(super) fn number(&self, lane: usize) -> u64 {
+        ((self.lane + lane) as u64) << LANE_STARTS
+    }
+
+    /// Takes in one lane; without starts it is overwritten by the next.
+    #[inline(always)]
+    pub(super) fn push(&mut self, lane: usize, starts: u64) {
+        self.entries[self.len] = self.number(lane) | starts;
+        self.len += usize::from(starts != 0);
+    }
+
+    /// Room for several entries at once, of which the first `used` stay.
+    #[inline(always)]
+    pub(super) fn extend<const COUNT: usize>(&mut self, used: usize) -> &mut [u64; COUNT] {
+        let at = self.len;
+        self.len += used;
+        self.entries[at..].first_chunk_mut().expect("room behind the fullest queue")
     }
 }

@@ -4,7 +4,7 @@
 //! the operations need, and [`super::Backend`] makes none without having asked.
 
 use super::marks::BLOCK_BYTES;
-use super::queue::Queue;
+use super::queue::Tail;
 
 /// Starts that one lane decides: the bits 48 to 63 of its marks are what the last of them reaches.
 pub(super) const LANE_STARTS: usize = 48;
@@ -19,6 +19,9 @@ pub(super) const STARTS: u64 = (1 << LANE_STARTS) - 1;
 pub(super) trait Vector: Copy {
     /// Several words of marks.
     type Lanes: Lanes;
+
+    /// Whether marks tell which bytes are `0` or `1`. Where they cost more than what they spare the proof, they do not.
+    const HAS_TENS: bool;
 
     /// A bit for each digit of a block, and a bit for each `0` and `1`; the first byte is the lowest bit.
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64);
@@ -57,5 +60,5 @@ pub(super) trait Lanes: Copy {
     fn behind<const BYTES: i32>(self) -> Self;
 
     /// Queues the lanes that have starts; the first is lane number `lane` of the marks.
-    fn enqueue<const LEN: usize>(self, lane: usize, queue: &mut Queue<LEN>);
+    fn enqueue(self, lane: usize, queue: &mut Tail<'_>);
 }

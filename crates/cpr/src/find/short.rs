@@ -1,0 +1,59 @@
+//! Short texts, such as one value of a form: all marks stay in registers, since what is written to memory in words and
+//! read in lanes waits for the memory.
+
+use super::marks::{BLOCK_BYTES, last_marks};
+use super::vector::{LANE_STARTS, STARTS, Vector};
+use super::{Candidate, NUMBER_BYTES_MIN, proof, starts};
+
+/// Lanes of a short text, one for each word of marks.
+const LANES: usize = 4;
+
+/// The longest text whose starts are in so many lanes.
+pub(super) const SHORT_BYTES_MAX: usize = LANES * LANE_STARTS + NUMBER_BYTES_MIN - 1;
+
+/// What [`super::search`] does, for texts of [`NUMBER_BYTES_MIN`] to [`SHORT_BYTES_MAX`] bytes.
+#[inline(always)]
+pub(super) fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found: &mut dyn FnMut(Candidate)) {
+    let (digits, tens) = words(vector, text);
+    let mut starts = [0; LANES];
+    for (number, starts) in starts.iter_mut().enumerate() {
+        *starts = starts::starts::<u64, FULL>(lane(&digits, number)) & STARTS;
+        if V::HAS_TENS {
+            *starts &= lane(&tens, number) >> 2;
+        }
+    }
+    if starts == [0; LANES] {
+        return;
+    }
+    for (number, mut starts) in starts.into_iter().enumerate() {
+        while starts != 0 {
+            let at = number * LANE_STARTS + starts.trailing_zeros() as usize;
+            if let Some(candidate) = proof::prove::<V, FULL>(vector, text, at) {
+                found(candidate);
+            }
+            starts &= starts - 1;
+        }
+    }
+}
+
+/// The marks of digits, and those of `0` and `1`; zeros behind the end.
+#[inline(always)]
+fn words<V: Vector>(vector: V, text: &[u8]) -> ([u64; LANES + 1], [u64; LANES + 1]) {
+    let (mut digits, mut tens) = ([0; LANES + 1], [0; LANES + 1]);
+    let (blocks, rest) = text.as_chunks::<BLOCK_BYTES>();
+    for (block, (digits, tens)) in blocks.iter().zip(digits.iter_mut().zip(&mut tens)) {
+        (*digits, *tens) = vector.marks(block);
+    }
+    if !rest.is_empty() {
+        (digits[blocks.len()], tens[blocks.len()]) = last_marks(vector, text, rest.len());
+    }
+    (digits, tens)
+}
+
+/// The lane of that number.
+#[inline(always)]
+fn lane(words: &[u64; LANES + 1], number: usize) -> u64 {
+    let (word, shift) = (number * LANE_STARTS / BLOCK_BYTES, number * LANE_STARTS % BLOCK_BYTES);
+    let both = u128::from(words[word]) | u128::from(words[word + 1]) << BLOCK_BYTES;
+    (both >> shift) as u64
+}
