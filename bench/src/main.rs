@@ -2,10 +2,10 @@
 //!
 //! `cprvagt-bench [MIB]`: so many MiB of each corpus, 128 unless said. See `cargo xtask bench matcher`.
 
+#[path = "../../crates/cpr/tests/corpora/mod.rs"]
 mod corpora;
 mod measure;
 mod rival;
-mod traffic;
 
 use anyhow::{Context, Result, ensure};
 use cprvagt_cpr::{Backend, Grammar, find};

@@ -4,7 +4,7 @@
 //! that follow. Hits come out in the order of their offsets.
 
 use crate::calendar::{self, Birth, Date, pair};
-use crate::grammar::{Runs, Token, tokens};
+use crate::find::{Backend, Candidate, Grammar, find};
 use crate::key::Naming;
 use crate::score::Evidence;
 use crate::{Checksum, Hit, Number, Shape, checksum, context, foreign, gate, key};
@@ -45,58 +45,74 @@ pub enum Place {
 /// from which confidence on it matters. `found` is called in rising order of `start`, after the scan has looked
 /// at most sixteen candidates ahead. Time is linear in the length of `text`, memory constant.
 pub fn scan(text: &[u8], scene: &Scene<'_>, found: &mut dyn FnMut(Hit)) {
-    let today = Date::today(scene.now_unix);
-    let mut key_naming = None;
-    let mut queue = Queue::new(found);
-    let mut previous: Option<(usize, Naming)> = None;
-    for run in Runs::new(text) {
-        let Some((token, birth)) = candidate(text, run, today) else {
-            continue;
-        };
-        let key_naming = *key_naming.get_or_insert_with(|| scene.key.map(key::of_key).unwrap_or_default());
-        let inherited = previous.filter(|&(end, _)| context::continues_list(text, end, token.start));
-        let label = match inherited {
-            Some((_, naming)) => naming,
-            None => context::naming_before(text, token.start),
-        };
-        previous = Some((token.end, label));
-        queue.push(Pending {
-            evidence: weigh(text, &token, &birth, scene, today, label.or(key_naming)),
-            token,
-        });
-    }
-    queue.flush();
+    let mut reader = Reader::new(text, scene, found);
+    find(text, Grammar::Full, Backend::best(), &mut |candidate| reader.take(candidate));
+    reader.queue.flush();
 }
 
-/// The token of a digit run that stands alone and names a birth date not in the future.
-fn candidate(text: &[u8], run: core::ops::Range<usize>, today: Date) -> Option<(Token, Birth)> {
-    tokens(text, run).into_iter().flatten().find_map(|token| {
-        let birth = calendar::birth(&token.number)?;
-        (birth.date <= today && gate::stands_alone(text, &token)).then_some((token, birth))
-    })
-}
-
-fn weigh(
-    text: &[u8],
-    token: &Token,
-    birth: &Birth,
-    scene: &Scene<'_>,
+/// Judges candidates one after the other.
+struct Reader<'a, 'f> {
+    text: &'a [u8],
+    scene: &'a Scene<'a>,
     today: Date,
-    naming: Naming,
-) -> Evidence {
-    let is_whole = gate::is_whole_value(text, token, scene.place);
-    Evidence {
-        age_years: birth.date.age_years(today),
-        class: checksum::class(&token.number, birth),
-        checksum: checksum::checksum(&token.number, birth),
-        shape: token.shape,
-        naming,
-        is_epoch_second: token.shape == Shape::Bare && is_epoch_second(&token.number, scene.now_unix),
-        is_clock_time: is_clock_time(&token.number, today),
-        is_foreign: foreign::check_passes(&token.number, token.shape),
-        has_neighbour: false,
-        is_whole_path_segment: is_whole && scene.place == Place::UrlPath,
-        is_whole_query_value: is_whole && scene.place == Place::UrlQuery,
+    /// What the name of the field says, read when it is first needed.
+    key_naming: Option<Naming>,
+    /// Where the last number ended, and what its label was.
+    previous: Option<(usize, Naming)>,
+    queue: Queue<'f>,
+}
+
+impl<'a, 'f> Reader<'a, 'f> {
+    fn new(text: &'a [u8], scene: &'a Scene<'a>, found: &'f mut dyn FnMut(Hit)) -> Self {
+        let today = Date::today(scene.now_unix);
+        Self { text, scene, today, key_naming: None, previous: None, queue: Queue::new(found) }
+    }
+
+    /// Of two candidates that share digits the first counts.
+    fn take(&mut self, candidate: Candidate) {
+        let is_taken = self.previous.is_some_and(|(end, _)| candidate.start < end);
+        let number = candidate.number(self.text);
+        let Some(birth) = self.birth(&candidate, &number).filter(|_| !is_taken) else { return };
+        let label = self.label(&candidate);
+        self.previous = Some((candidate.end, label));
+        let naming = label.or(self.key_naming());
+        let evidence = self.weigh(&candidate, &number, &birth, naming);
+        self.queue.push(Pending { start: candidate.start, end: candidate.end, number, evidence });
+    }
+
+    /// The birth date, if it is not in the future and the candidate stands alone.
+    fn birth(&self, candidate: &Candidate, number: &Number) -> Option<Birth> {
+        let birth = calendar::birth(number)?;
+        (birth.date <= self.today && gate::stands_alone(self.text, candidate)).then_some(birth)
+    }
+
+    fn label(&self, candidate: &Candidate) -> Naming {
+        match self.previous {
+            Some((end, naming)) if context::continues_list(self.text, end, candidate.start) => naming,
+            _ => context::naming_before(self.text, candidate.start),
+        }
+    }
+
+    fn key_naming(&mut self) -> Naming {
+        *self.key_naming.get_or_insert_with(|| self.scene.key.map(key::of_key).unwrap_or_default())
+    }
+
+    fn weigh(&self, candidate: &Candidate, number: &Number, birth: &Birth, naming: Naming) -> Evidence {
+        let place = self.scene.place;
+        let is_whole = gate::is_whole_value(self.text, candidate, place);
+        Evidence {
+            age_years: birth.date.age_years(self.today),
+            class: checksum::class(number, birth),
+            checksum: checksum::checksum(number, birth),
+            shape: candidate.shape,
+            naming,
+            is_epoch_second: candidate.shape == Shape::Bare && is_epoch_second(number, self.scene.now_unix),
+            is_clock_time: is_clock_time(number, self.today),
+            is_foreign: foreign::check_passes(number, candidate.shape),
+            has_neighbour: false,
+            is_whole_path_segment: is_whole && place == Place::UrlPath,
+            is_whole_query_value: is_whole && place == Place::UrlQuery,
+        }
     }
 }
 
@@ -118,14 +134,16 @@ fn is_clock_time(number: &Number, today: Date) -> bool {
 
 /// A candidate whose neighbours have not all been seen.
 struct Pending {
-    token: Token,
+    start: usize,
+    end: usize,
+    number: Number,
     evidence: Evidence,
 }
 
 impl Pending {
     /// Two members of a sequence. Two numbers that both carry the check digit are rather twins.
     fn is_neighbour_of(&self, other: &Self) -> bool {
-        let apart = self.token.number.value().abs_diff(other.token.number.value());
+        let apart = self.number.value().abs_diff(other.number.value());
         let both_pass =
             self.evidence.checksum == Checksum::Mod11 && other.evidence.checksum == Checksum::Mod11;
         (1..=NEIGHBOUR_DISTANCE_MAX.unsigned_abs()).contains(&apart) && !both_pass
@@ -134,9 +152,9 @@ impl Pending {
     fn into_hit(self) -> Hit {
         let score = self.evidence.score();
         Hit {
-            start: self.token.start,
-            end: self.token.end,
-            number: self.token.number,
+            start: self.start,
+            end: self.end,
+            number: self.number,
             class: self.evidence.class,
             checksum: self.evidence.checksum,
             score,

@@ -5,7 +5,8 @@
 
 use core::ops::Range;
 
-use crate::grammar::{Runs, digits, separator};
+use crate::runs::{Runs, digits};
+use crate::separator;
 
 /// Reports the ranges of `text` that hold a ten-digit run or six digits, a separator and four digits, also inside
 /// longer runs or beside letters. Runs are blotted out to their full length. `_now_unix` is the clock of the
@@ -26,7 +27,7 @@ pub fn scrub_ranges(text: &[u8], _now_unix: i64, found: &mut dyn FnMut(Range<usi
 
 /// Where the number that starts in this run ends at most.
 fn blot_end(text: &[u8], run: &Range<usize>) -> Option<usize> {
-    let serial = separator(text, run.end).map(|(length, _)| run.end + length);
+    let serial = separator::at(text, run.end).map(|(length, _)| run.end + length);
     let separated = serial.map(|serial| (serial, digits(&text[serial..]))).filter(|&(_, count)| count >= 4);
     match separated {
         Some((serial, count)) => Some(serial + count),

@@ -40,12 +40,13 @@ pub(super) fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found:
 #[inline(always)]
 fn words<V: Vector>(vector: V, text: &[u8]) -> ([u64; LANES + 1], [u64; LANES + 1]) {
     let (mut digits, mut tens) = ([0; LANES + 1], [0; LANES + 1]);
-    let (blocks, rest) = text.as_chunks::<BLOCK_BYTES>();
-    for (block, (digits, tens)) in blocks.iter().zip(digits.iter_mut().zip(&mut tens)) {
-        (*digits, *tens) = vector.marks(block);
-    }
-    if !rest.is_empty() {
-        (digits[blocks.len()], tens[blocks.len()]) = last_marks(vector, text, rest.len());
+    for number in 0..LANES {
+        let rest = text.get(number * BLOCK_BYTES..).unwrap_or_default();
+        (digits[number], tens[number]) = match rest.first_chunk() {
+            Some(block) => vector.marks(block),
+            None if rest.is_empty() => (0, 0),
+            None => last_marks(vector, text, rest.len()),
+        };
     }
     (digits, tens)
 }

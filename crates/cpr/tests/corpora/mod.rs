@@ -1,4 +1,4 @@
-//! Made-up traffic of five kinds, the same for the same seed.
+//! Made-up traffic of five kinds, the same for the same seed: for tests, and for `cargo xtask bench matcher`.
 //!
 //! | | what | why |
 //! |---|---|---|
@@ -10,9 +10,11 @@
 //!
 //! Numbers have any serial: a number that is somebody's is that by chance, and none is kept.
 
+mod traffic;
+
 use fastrand::Rng;
 
-use crate::traffic::{http_message, log_line};
+use traffic::{http_message, log_line};
 
 /// Bytes between two numbers in a and b.
 const NUMBER_EVERY_BYTES: usize = 100 * 1024;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 
-use crate::corpora::{digits_of_number, number};
+use super::{digits_of_number, number};
 
 const NAMES: [&str; 10] = ["Anders", "Mette", "Søren", "Freja", "Jens", "Kirsten", "Lars", "Ida", "Niels", "Åse"];
 const LAST_NAMES: [&str; 8] =
