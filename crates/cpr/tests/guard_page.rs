@@ -50,10 +50,11 @@ impl Drop for Guarded {
 
 /// Lengths near those where something changes, and any others.
 fn length(random: &mut Rng) -> usize {
-    let special = random.choice([10, 16, 32, 64, 112, 128, 201, 256, 448, 1088, 1536, 1600, 3136, 4096]).unwrap();
-    match random.u32(0..8) {
-        0..5 => random.usize(0..260),
-        5 | 6 => special + random.usize(0..17) - 8,
+    let special =
+        random.choice([10, 16, 32, 64, 112, 128, 201, 256, 448, 1088, 1536, 1600, 3136, 4096]).unwrap();
+    match random.u32(0..32) {
+        0..24 => random.usize(0..260),
+        24..31 => special + random.usize(0..17) - 8,
         _ => random.usize(0..PAGES * PAGE_BYTES),
     }
 }

@@ -71,7 +71,8 @@ impl Vector for Avx2 {
     #[inline(always)]
     fn lanes(self, marks: &[u8], lane: usize) -> Quad {
         const BYTES: usize = 2 * LANE_STEP + 16;
-        let marks: &[u8; BYTES] = marks[lane * LANE_STEP..].first_chunk().expect("marks are longer than the lanes");
+        let marks: &[u8; BYTES] =
+            marks[lane * LANE_STEP..].first_chunk().expect("marks are longer than the lanes");
         // SAFETY: 16 bytes are there to be read from both places, aligned or not.
         unsafe {
             let low = _mm_loadu_si128(marks.as_ptr().cast());

@@ -66,7 +66,8 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn lanes(self, marks: &[u8], lane: usize) -> Octet {
         const BYTES: usize = 6 * LANE_STEP + 16;
-        let marks: &[u8; BYTES] = marks[lane * LANE_STEP..].first_chunk().expect("marks are longer than the lanes");
+        let marks: &[u8; BYTES] =
+            marks[lane * LANE_STEP..].first_chunk().expect("marks are longer than the lanes");
         // SAFETY: 16 bytes are there to be read from each of the four places, aligned or not.
         unsafe {
             let quarter = |at: usize| _mm_loadu_si128(marks[at..].as_ptr().cast());

@@ -11,10 +11,12 @@
 //!
 //! Everything but the few operations of a [`vector::Vector`] is written once, for all kinds of processor.
 //!
-//! *Invariants.* Linear time, no allocation. The text is read in place: no byte of it is copied.
+//! *Invariants.* Linear time, no allocation. The text is read in place; only around a start in UTF-16 a few code units
+//! are copied, and zeroed again.
 //!
 //! *Limits.* [`CHUNK_BYTES`] of text are marked at a time.
 
+mod apart;
 mod backend;
 mod marks;
 mod portable;
@@ -32,7 +34,7 @@ mod avx512;
 mod neon;
 
 pub use backend::Backend;
-pub use proof::Candidate;
+pub use proof::{Candidate, Layout};
 
 use core::ops::Range;
 
@@ -55,8 +57,8 @@ const MIDDLE_BYTES_MAX: usize = 17 * BLOCK_BYTES;
 pub enum Grammar {
     /// Six digits that name a day and a month, at most one separator, four digits; no digit on either side.
     Core,
-    /// Core; besides, tab, soft hyphen and minus sign as separators, and digits before the number that
-    /// an escape owns (`%22`, `\u0022`).
+    /// Core, and besides: tab, soft hyphen and minus sign as separators; digits before the number that an escape owns
+    /// (`%22`, `\u0022`); dates with separators of one kind (`07.07.61-4285`); UTF-16 in either order.
     Full,
 }
 
@@ -72,11 +74,13 @@ pub fn find(text: &[u8], grammar: Grammar, backend: Backend, found: &mut dyn FnM
 /// The search that every backend compiles for itself.
 #[inline(always)]
 fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found: &mut dyn FnMut(Candidate)) {
-    match text.len() {
-        0..NUMBER_BYTES_MIN => {}
-        NUMBER_BYTES_MIN..=SHORT_BYTES_MAX => short::search::<V, FULL>(vector, text, found),
-        ..=MIDDLE_BYTES_MAX => Search::<V, FULL, 200, 40>::new(vector, text).run(found),
-        _ => Search::<V, FULL, 264, 128>::new(vector, text).run(found),
+    let length = text.len();
+    if length > MIDDLE_BYTES_MAX {
+        Search::<V, FULL, 264, 128>::new(vector, text).run(found);
+    } else if length > SHORT_BYTES_MAX {
+        Search::<V, FULL, 200, 40>::new(vector, text).run(found);
+    } else if length >= NUMBER_BYTES_MIN {
+        short::search::<V, FULL>(vector, text, found);
     }
 }
 
@@ -88,7 +92,9 @@ struct Search<'t, V, const FULL: bool, const MARKS: usize, const QUEUE: usize> {
     queue: Queue<QUEUE>,
 }
 
-impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize> Search<'t, V, FULL, MARKS, QUEUE> {
+impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize>
+    Search<'t, V, FULL, MARKS, QUEUE>
+{
     /// Lanes that are looked at in one step, and the blocks that they are the starts of.
     const STEP_LANES: usize = if V::Lanes::COUNT > 4 { V::Lanes::COUNT } else { 4 };
     const STEP_BLOCKS: usize = Self::STEP_LANES * LANE_STARTS / BLOCK_BYTES;
@@ -143,11 +149,8 @@ impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize> Se
         let mut tail = self.queue.tail(queued);
         for lane in lanes.step_by(V::Lanes::COUNT) {
             let digits = self.vector.lanes(self.marks.digits(), lane);
-            let mut starts = starts::starts::<V::Lanes, FULL>(digits);
-            if V::HAS_TENS {
-                starts = starts.and(self.vector.lanes(self.marks.tens(), lane).ahead::<2>());
-            }
-            starts.enqueue(lane, &mut tail);
+            let tens = if V::HAS_TENS { self.vector.lanes(self.marks.tens(), lane) } else { digits };
+            starts::starts::<V::Lanes, FULL>(digits, tens).enqueue(lane, &mut tail);
         }
         tail.len()
     }
@@ -155,10 +158,6 @@ impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize> Se
     #[inline(always)]
     fn drain(&mut self, found: &mut dyn FnMut(Candidate)) {
         let (vector, text) = (self.vector, self.text);
-        self.queue.drain(|at| {
-            if let Some(candidate) = proof::prove::<V, FULL>(vector, text, at) {
-                found(candidate);
-            }
-        });
+        self.queue.drain(|at| proof::prove::<V, FULL>(vector, text, at, found));
     }
 }

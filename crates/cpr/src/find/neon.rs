@@ -29,7 +29,8 @@ impl Vector for Neon {
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
         let quarters = block.as_chunks::<16>().0;
         // SAFETY: each quarter is 16 bytes that may be read.
-        let values = [0, 1, 2, 3].map(|at| unsafe { vsubq_u8(vld1q_u8(quarters[at].as_ptr()), vdupq_n_u8(b'0')) });
+        let values =
+            [0, 1, 2, 3].map(|at| unsafe { vsubq_u8(vld1q_u8(quarters[at].as_ptr()), vdupq_n_u8(b'0')) });
         (below(values, 10), below(values, 2))
     }
 

@@ -96,6 +96,7 @@ impl Tail<'_> {
     }
 
     /// Room for several entries at once, of which the first `used` stay.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn extend<const COUNT: usize>(&mut self, used: usize) -> &mut [u64; COUNT] {
         let at = self.len;

@@ -17,10 +17,9 @@ pub(super) fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found:
     let (digits, tens) = words(vector, text);
     let mut starts = [0; LANES];
     for (number, starts) in starts.iter_mut().enumerate() {
-        *starts = starts::starts::<u64, FULL>(lane(&digits, number)) & STARTS;
-        if V::HAS_TENS {
-            *starts &= lane(&tens, number) >> 2;
-        }
+        let digits = lane(&digits, number);
+        let tens = if V::HAS_TENS { lane(&tens, number) } else { digits };
+        *starts = starts::starts::<u64, FULL>(digits, tens) & STARTS;
     }
     if starts == [0; LANES] {
         return;
@@ -28,9 +27,7 @@ pub(super) fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found:
     for (number, mut starts) in starts.into_iter().enumerate() {
         while starts != 0 {
             let at = number * LANE_STARTS + starts.trailing_zeros() as usize;
-            if let Some(candidate) = proof::prove::<V, FULL>(vector, text, at) {
-                found(candidate);
-            }
+            proof::prove::<V, FULL>(vector, text, at, found);
             starts &= starts - 1;
         }
     }

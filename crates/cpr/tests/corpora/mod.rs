@@ -23,9 +23,12 @@ const STRETCH_BYTES: usize = 64 * 1024;
 
 /// The separators, as often as they are met.
 const SEPARATORS: [&str; 30] = [
-    "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "", "", "", "", "", "", " ", " ", " ", "%2D", "%2d", "%20", ".", "/",
-    "_", "+", "\u{2011}", "\u{2013}", "\u{a0}", " - ",
+    "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", "", "", "", "", "", "", " ", " ", " ", "%2D", "%2d",
+    "%20", ".", "/", "_", "+", "\u{2011}", "\u{2013}", "\u{a0}", " - ",
 ];
+
+/// Makes a corpus of a size.
+type Maker = fn(&mut Rng, usize) -> Vec<u8>;
 
 /// The letter of a corpus, and its bytes.
 pub struct Corpus {
@@ -35,7 +38,7 @@ pub struct Corpus {
 
 /// All five, of `size` bytes each.
 pub fn all(size: usize, seed: u64) -> Vec<Corpus> {
-    let make: [(char, fn(&mut Rng, usize) -> Vec<u8>); 5] = [
+    let make: [(char, Maker); 5] = [
         ('a', |random, size| text(random, size, http_message)),
         ('b', |random, size| text(random, size, log_line)),
         ('c', incompressible),
@@ -58,7 +61,8 @@ pub fn digits_of_number(random: &mut Rng) -> String {
             random.u32(0..100),
             random.u32(0..1000)
         );
-        let sum: u32 = nine.bytes().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+        let sum: u32 =
+            nine.bytes().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
         let last = if passes { (11 - sum % 11) % 11 } else { random.u32(0..10) };
         if last < 10 {
             return format!("{nine}{last}");
@@ -147,7 +151,8 @@ fn extend_adversarial(text: &mut String, random: &mut Rng, arrangement: u32) {
         }
         // Nearly the right lengths.
         3 => {
-            let (first, second) = random.choice([(7, 4), (6, 5), (6, 3), (5, 4), (11, 0), (9, 0)]).expect("some");
+            let (first, second) =
+                random.choice([(7, 4), (6, 5), (6, 3), (5, 4), (11, 0), (9, 0)]).expect("some");
             extend_digits(text, random, first);
             text.push('-');
             extend_digits(text, random, second);

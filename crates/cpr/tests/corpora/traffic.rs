@@ -6,14 +6,49 @@ use fastrand::Rng;
 
 use super::{digits_of_number, number};
 
-const NAMES: [&str; 10] = ["Anders", "Mette", "Søren", "Freja", "Jens", "Kirsten", "Lars", "Ida", "Niels", "Åse"];
+const NAMES: [&str; 10] =
+    ["Anders", "Mette", "Søren", "Freja", "Jens", "Kirsten", "Lars", "Ida", "Niels", "Åse"];
 const LAST_NAMES: [&str; 8] =
     ["Jensen", "Nielsen", "Hansen", "Pedersen", "Møller", "Sørensen", "Kjær", "Østergaard"];
 const WORDS: [&str; 38] = [
-    "ordre", "levering", "kunde", "faktura", "adresse", "by", "postnummer", "status", "aktiv", "konto", "beløb",
-    "betaling", "journal", "besked", "tid", "bestilt", "note", "sag", "sagsbehandler", "kommune", "region", "service",
-    "update", "value", "items", "total", "currency", "created", "shipped", "pending", "customer", "account", "payload",
-    "trace", "result", "patient", "borger", "svar",
+    "ordre",
+    "levering",
+    "kunde",
+    "faktura",
+    "adresse",
+    "by",
+    "postnummer",
+    "status",
+    "aktiv",
+    "konto",
+    "beløb",
+    "betaling",
+    "journal",
+    "besked",
+    "tid",
+    "bestilt",
+    "note",
+    "sag",
+    "sagsbehandler",
+    "kommune",
+    "region",
+    "service",
+    "update",
+    "value",
+    "items",
+    "total",
+    "currency",
+    "created",
+    "shipped",
+    "pending",
+    "customer",
+    "account",
+    "payload",
+    "trace",
+    "result",
+    "patient",
+    "borger",
+    "svar",
 ];
 const PATHS: [&str; 10] = [
     "/api/v1/orders",
