@@ -2,20 +2,22 @@
 //!
 //! `cprvagt-bench [MIB]`: so many MiB of each corpus, 128 unless said. See `cargo xtask bench matcher`.
 
+mod contenders;
 #[path = "../../crates/cpr/tests/corpora/mod.rs"]
 mod corpora;
 mod measure;
 mod rival;
+mod rows;
 
 use anyhow::{Context, Result, ensure};
-use cprvagt_cpr::{Backend, Grammar, find};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use contenders::{contenders, read};
 use corpora::Corpus;
-use measure::{Contender, Rounds};
-use rival::{Hyperscan, Pcre2, Re2, RustRegex, Tally};
+use measure::Rounds;
+use rows::rows;
 
 const SEED: u64 = 20_240_607;
 /// Rounds that count.
@@ -48,37 +50,6 @@ fn stay_on_this_core() -> Result<()> {
     let mut cores = CpuSet::new();
     cores.set(nix::sched::sched_getcpu()?)?;
     sched_setaffinity(Pid::from_raw(0), &cores).context("staying on one core")
-}
-
-/// Every contender that looks for numbers, Hyperscan first.
-fn contenders(with_all: bool) -> Result<Vec<Contender<'static>>> {
-    let mut hyperscan = Hyperscan::new()?;
-    let mut list: Vec<Contender<'static>> =
-        vec![("hyperscan", Box::new(move |text| hyperscan.tally(text)))];
-    for backend in Backend::all() {
-        list.push((backend.name(), Box::new(move |text| own(text, Grammar::Core, backend))));
-    }
-    list.push(("full", Box::new(|text| own(text, Grammar::Full, Backend::best()))));
-    if with_all {
-        let (mut pcre2, mut re2, mut rust_regex) = (Pcre2::new()?, Re2::new()?, RustRegex::new()?);
-        list.push(("pcre2-jit", Box::new(move |text| pcre2.tally(text))));
-        list.push(("re2", Box::new(move |text| re2.tally(text))));
-        list.push(("rust-regex", Box::new(move |text| rust_regex.tally(text))));
-    }
-    Ok(list)
-}
-
-fn own(text: &[u8], grammar: Grammar, backend: Backend) -> Tally {
-    let mut tally = Tally::default();
-    find(text, grammar, backend, &mut |candidate| tally.add(candidate.start, candidate.end));
-    tally
-}
-
-/// What bounds everybody: reading the text.
-fn read(text: &[u8]) -> Tally {
-    let (words, rest) = text.as_chunks::<8>();
-    let sum = words.iter().fold(0, |sum: u64, word| sum.wrapping_add(u64::from_le_bytes(*word)));
-    Tally { count: 0, places: rest.iter().fold(sum, |sum, byte| sum.wrapping_add(u64::from(*byte))) }
 }
 
 /// How many candidates all find, in the same places; the full grammar finds more.
@@ -114,20 +85,4 @@ fn hot(corpus: &Corpus) -> Result<Vec<Value>> {
         all.extend(rows(corpus, &format!("hot {length}"), &contenders, &rounds, bytes));
     }
     Ok(all)
-}
-
-/// One row for each contender: Hyperscan is the first, the read bound the last.
-fn rows(corpus: &Corpus, place: &str, contenders: &[Contender<'_>], rounds: &Rounds, bytes: usize) -> Vec<Value> {
-    let last = contenders.len() - 1;
-    let row = |(at, (name, _)): (usize, &Contender<'_>)| {
-        json!({
-            "corpus": corpus.name.to_string(),
-            "place": place,
-            "contender": name,
-            "gb_per_s": bytes as f64 / rounds.seconds(at) / 1e9,
-            "times_hyperscan": rounds.ratio(at, 0),
-            "share_of_read": rounds.ratio(at, last),
-        })
-    };
-    contenders.iter().enumerate().map(row).collect()
 }

@@ -18,8 +18,7 @@ pub use rust_regex::RustRegex;
 const DATE: &str = "(?:0[1-9]|[12][0-9]|3[01]|6[1-9]|[78][0-9]|9[01])(?:0[1-9]|1[0-2])[0-9][0-9]";
 
 /// What may stand between date and serial.
-const SEPARATOR: &str =
-    r"(?: - |[-./_+ ]|%2[dD0]|\xC2\xA0|\xE2\x80[\x90-\x93])?";
+const SEPARATOR: &str = r"(?: - |[-./_+ ]|%2[dD0]|\xC2\xA0|\xE2\x80[\x90-\x93])?";
 
 /// The grammar without its boundaries.
 fn core() -> String {

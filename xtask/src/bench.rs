@@ -1,7 +1,8 @@
-//! `bench`: what the agent costs, and how much it and the collector get done.
+//! `bench`: what the agent costs, and how much it, its matcher and the collector get done.
 //!
 //! What is compared alternates in one run, since a machine's speed drifts; `--check` holds the result against a bar.
 
+mod matcher;
 mod probe;
 mod spool;
 
@@ -19,6 +20,8 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Name {
+    /// The matcher against the engines that could take its place. Writes docs/benchmarks/matcher.md.
+    Matcher,
     /// 1 KiB TLS writes and requests of one program, with and without the agent. Needs root.
     Probe,
     /// Leaks a second that become durable: in the spool, and in the collector.
@@ -28,6 +31,7 @@ enum Name {
 /// Runs the benchmark and prints its table.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
+        Name::Matcher => matcher::run(arguments.check),
         Name::Probe => probe::run(arguments.check),
         Name::Spool => spool::run(arguments.check),
     }

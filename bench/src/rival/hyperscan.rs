@@ -51,8 +51,14 @@ impl Hyperscan {
         // SAFETY: the pattern ends with a zero, and the three places take what is made.
         unsafe {
             let flags = FLAG_DOTALL;
-            let outcome =
-                hs_compile(pattern.as_ptr(), flags, MODE_BLOCK, ptr::null(), &raw mut database, &raw mut error);
+            let outcome = hs_compile(
+                pattern.as_ptr(),
+                flags,
+                MODE_BLOCK,
+                ptr::null(),
+                &raw mut database,
+                &raw mut error,
+            );
             ensure!(outcome == 0, "Hyperscan refuses the pattern");
             ensure!(hs_alloc_scratch(database, &raw mut scratch) == 0, "Hyperscan has no memory");
         }
@@ -72,7 +78,13 @@ impl Hyperscan {
     }
 }
 
-extern "C" fn on_match(_: c_uint, _: c_ulonglong, end: c_ulonglong, _: c_uint, context: *mut c_void) -> c_int {
+extern "C" fn on_match(
+    _: c_uint,
+    _: c_ulonglong,
+    end: c_ulonglong,
+    _: c_uint,
+    context: *mut c_void,
+) -> c_int {
     // SAFETY: the context is what `tally` has passed, and nobody else has it during the scan.
     let proof = unsafe { &mut *context.cast::<Proof<'_>>() };
     let end = usize::try_from(end).expect("an offset in memory");
