@@ -1,6 +1,14 @@
 //! The matcher, over any text and under any clock.
 
-use cprvagt_cpr::{Place, Scene, scan, scrub_ranges};
+#[path = "../../crates/cpr/tests/oracle/mod.rs"]
+mod oracle;
+
+use cprvagt_cpr::{Hit, Place, Scanner, Scene, scan, scrub_ranges};
+
+/// Every backend finds what the naive reading finds.
+pub fn cpr_find(bytes: &[u8]) {
+    oracle::check(bytes, "fuzzed");
+}
 
 /// The first bytes choose place, clock and whether there is a key; the key is the start of the text.
 pub fn cpr_scan(bytes: &[u8]) {
@@ -11,7 +19,20 @@ pub fn cpr_scan(bytes: &[u8]) {
     let key_end = text.len().min(usize::from(choice[0] >> 2));
     let key = core::str::from_utf8(&text[..key_end]).ok().filter(|key| !key.is_empty());
     let place = [Place::UrlPath, Place::UrlQuery, Place::Other, Place::Other][usize::from(choice[0] & 3)];
-    check(text, &Scene { key, place, now_unix });
+    let scene = Scene { key, place, now_unix };
+    check(text, &scene);
+    check_chunks(text, &scene, usize::from(choice[0]) + 1);
+}
+
+/// Chunks of one size give what the whole gives.
+fn check_chunks(text: &[u8], scene: &Scene<'_>, size: usize) {
+    let told = |hit: Hit| (hit.start, hit.end, hit.score, hit.class, hit.shape);
+    let (mut whole, mut chunks) = (Vec::new(), Vec::new());
+    scan(text, scene, &mut |hit| whole.push(told(hit)));
+    let mut scanner = Scanner::new(*scene);
+    text.chunks(size).for_each(|chunk| scanner.push(chunk, &mut |hit| chunks.push(told(hit))));
+    scanner.finish(&mut |hit| chunks.push(told(hit)));
+    assert!(whole == chunks, "chunks of {size}: {chunks:?}, the whole {whole:?}");
 }
 
 /// Hits stand in the text in order, apart, and the scrubber blots out each.

@@ -16,7 +16,7 @@ mod spool;
 mod stream;
 mod text;
 
-pub use cpr::cpr_scan;
+pub use cpr::{cpr_find, cpr_scan};
 pub use report::{delivery_decode, report_open, report_unpack};
 pub use settings::settings_read;
 pub use spool::spool_open;
@@ -27,7 +27,8 @@ pub use text::text_parse;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
+    ("cpr_find", cpr_find),
     ("cpr_scan", cpr_scan),
     ("delivery_decode", delivery_decode),
     ("report_open", report_open),

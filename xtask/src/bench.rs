@@ -1,8 +1,9 @@
-//! `bench`: what the agent costs, and how much it and the collector get done.
+//! `bench`: what the agent costs, and how much it, its matcher and the collector get done.
 //!
 //! What is compared alternates in one run, since a machine's speed drifts; `--check` holds the result against a bar.
 
 mod discovery;
+mod matcher;
 mod probe;
 mod spool;
 
@@ -22,6 +23,8 @@ pub struct Arguments {
 enum Name {
     /// Processor time of the agent at its start with 2,000 processes, and while 200 a second are started. Needs root.
     Discovery,
+    /// The matcher against the engines that could take its place. Writes docs/benchmarks/matcher.md.
+    Matcher,
     /// 1 KiB TLS writes and requests of one program, with and without the agent. Needs root.
     Probe,
     /// Leaks a second that become durable: in the spool, and in the collector.
@@ -32,6 +35,7 @@ enum Name {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match arguments.name {
         Name::Discovery => discovery::run(arguments.check),
+        Name::Matcher => matcher::run(arguments.check),
         Name::Probe => probe::run(arguments.check),
         Name::Spool => spool::run(arguments.check),
     }

@@ -74,6 +74,15 @@ const VM_PACKAGES: [(&str, &str); 8] = [
     ("zstd", "unpacks kernel modules"),
 ];
 
+/// What `bench matcher` links: the Debian package, and why. Where Hyperscan is not built, Vectorscan's package provides
+/// its name; both cannot be installed at once.
+const MATCHER_PACKAGES: [(&str, &str); 4] = [
+    ("g++", "compiles what speaks to RE2"),
+    ("libhyperscan-dev", "is a rival"),
+    ("libpcre2-dev", "is a rival"),
+    ("libre2-dev", "is a rival"),
+];
+
 /// Debian's way to build kernel programs: compiler, its sources, and what bpf-linker links against.
 const COMPILER: [&str; 9] = [
     "rustc-web",
@@ -118,6 +127,18 @@ pub fn for_vm() -> Result<()> {
     run()?;
     let needed = not_installed(&VM_PACKAGES.map(|(package, _)| package));
     for (package, why) in VM_PACKAGES.iter().filter(|(package, _)| needed.contains(package)) {
+        eprintln!("setup: package {package} is missing ({why})");
+    }
+    install(&needed)
+}
+
+/// Makes sure that everything is there for comparing the matcher with other engines.
+///
+/// # Errors
+/// As [`run`].
+pub fn for_matcher() -> Result<()> {
+    let needed = not_installed(&MATCHER_PACKAGES.map(|(package, _)| package));
+    for (package, why) in MATCHER_PACKAGES.iter().filter(|(package, _)| needed.contains(package)) {
         eprintln!("setup: package {package} is missing ({why})");
     }
     install(&needed)

@@ -7,8 +7,7 @@
 //! exception no comma-separated table could be read.
 
 use crate::escape::{character_after, character_before, escape_before};
-use crate::grammar::Token;
-use crate::{Place, Shape};
+use crate::{Candidate, Place, Shape};
 
 /// What may end directly before a number, with at most one of `._-` between. Lower case.
 const KEYWORDS: [&[u8]; 13] = [
@@ -28,41 +27,41 @@ const KEYWORDS: [&[u8]; 13] = [
 ];
 
 /// Whether neither side ties the token to something longer.
-pub(crate) fn stands_alone(text: &[u8], token: &Token) -> bool {
-    let decimal_comma = token.shape != Shape::Hyphen;
-    left_is_open(text, token, decimal_comma) && right_is_open(text, token.end, decimal_comma)
+pub(crate) fn stands_alone(text: &[u8], candidate: &Candidate) -> bool {
+    let decimal_comma = candidate.shape != Shape::Hyphen;
+    left_is_open(text, candidate, decimal_comma) && right_is_open(text, candidate.end, decimal_comma)
 }
 
 /// Whether the token is the whole of a path segment or of a query value, so that nothing but its place
 /// says what it is. Always false in other places.
-pub(crate) fn is_whole_value(text: &[u8], token: &Token, place: Place) -> bool {
+pub(crate) fn is_whole_value(text: &[u8], candidate: &Candidate, place: Place) -> bool {
     let (opening, closing): (&[u8], &[u8]) = match place {
         Place::UrlPath => (b"/", b"/?#; "),
         Place::UrlQuery => (b"=?&", b"&;# "),
         Place::Other => return false,
     };
-    let before = token.start.checked_sub(1).and_then(|at| text.get(at));
-    let after = text.get(token.end);
+    let before = candidate.start.checked_sub(1).and_then(|at| text.get(at));
+    let after = text.get(candidate.end);
     before.is_none_or(|byte| opening.contains(byte)) && after.is_none_or(|byte| closing.contains(byte))
 }
 
-fn left_is_open(text: &[u8], token: &Token, decimal_comma: bool) -> bool {
-    if token.start > token.run_start {
-        return excess_is_escape(text, token, decimal_comma);
+fn left_is_open(text: &[u8], candidate: &Candidate, decimal_comma: bool) -> bool {
+    if text[..candidate.start].last().is_some_and(u8::is_ascii_digit) {
+        return excess_is_escape(text, candidate, decimal_comma);
     }
-    if starts_inside_escape(text, token.start) {
+    if starts_inside_escape(text, candidate.start) {
         return false;
     }
-    let Some((neighbour, at)) = character_before(text, token.start) else {
+    let Some((neighbour, at)) = character_before(text, candidate.start) else {
         return true;
     };
     let beyond = character_before(text, at).map(|(character, _)| character);
-    !ties(neighbour, beyond, decimal_comma) || keyword_ends_at(text, token.start)
+    !ties(neighbour, beyond, decimal_comma) || keyword_ends_at(text, candidate.start)
 }
 
 /// The digits of the run before the token must all belong to an escape, as in `%22` + number.
-fn excess_is_escape(text: &[u8], token: &Token, decimal_comma: bool) -> bool {
-    let Some((neighbour, at)) = escape_before(text, token.start) else {
+fn excess_is_escape(text: &[u8], candidate: &Candidate, decimal_comma: bool) -> bool {
+    let Some((neighbour, at)) = escape_before(text, candidate.start) else {
         return false;
     };
     let beyond = character_before(text, at).map(|(character, _)| character);

@@ -108,6 +108,8 @@ pub enum Shape {
     Plus,
     /// A soft hyphen (U+00AD), invisible on most screens.
     SoftHyphen,
+    /// Separators also within the date, such as `dd.mm.yy-nnnn`.
+    Dated,
 }
 
 impl Shape {
@@ -122,6 +124,7 @@ impl Shape {
             Self::Slash => "xxxxxx/xxxx",
             Self::Underscore => "xxxxxx_xxxx",
             Self::Plus => "xxxxxx+xxxx",
+            Self::Dated => "xx.xx.xx-xxxx",
         }
     }
 }

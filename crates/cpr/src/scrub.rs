@@ -5,28 +5,46 @@
 
 use core::ops::Range;
 
-use crate::grammar::{Runs, digits, separator};
+use crate::find::{Backend, Grammar, find};
+use crate::runs::{Runs, digits};
+use crate::separator;
 
 /// Reports the ranges of `text` that hold a ten-digit run or six digits, a separator and four digits, also inside
-/// longer runs or beside letters. Runs are blotted out to their full length. `_now_unix` is the clock of the
-/// rules, of which this function needs none today.
+/// longer runs or beside letters, and every candidate of the full grammar. Runs are blotted out to their full length.
+/// `_now_unix` is the clock of the rules, of which this function needs none today.
 pub fn scrub_ranges(text: &[u8], _now_unix: i64, found: &mut dyn FnMut(Range<usize>)) {
-    let mut open: Option<Range<usize>> = None;
-    for run in Runs::new(text) {
-        let Some(end) = blot_end(text, &run) else {
-            continue;
-        };
-        match &mut open {
-            Some(range) if run.start <= range.end => range.end = end.max(range.end),
-            _ => open.replace(run.start..end).into_iter().for_each(&mut *found),
+    let mut runs =
+        Runs::new(text).filter_map(|run| blot_end(text, &run).map(|end| run.start..end)).peekable();
+    let mut blot = Blot { open: None, found };
+    find(text, Grammar::Full, Backend::best(), &mut |candidate| {
+        while let Some(earlier) = runs.next_if(|run| run.start <= candidate.start) {
+            blot.extend(earlier);
+        }
+        blot.extend(candidate.start..candidate.end);
+    });
+    runs.for_each(|run| blot.extend(run));
+    let last = blot.open;
+    last.into_iter().for_each(found);
+}
+
+/// Joins ranges that overlap or touch; they come in the order of their starts.
+struct Blot<'f> {
+    open: Option<Range<usize>>,
+    found: &'f mut dyn FnMut(Range<usize>),
+}
+
+impl Blot<'_> {
+    fn extend(&mut self, next: Range<usize>) {
+        match &mut self.open {
+            Some(range) if next.start <= range.end => range.end = next.end.max(range.end),
+            _ => self.open.replace(next).into_iter().for_each(&mut *self.found),
         }
     }
-    open.into_iter().for_each(found);
 }
 
 /// Where the number that starts in this run ends at most.
 fn blot_end(text: &[u8], run: &Range<usize>) -> Option<usize> {
-    let serial = separator(text, run.end).map(|(length, _)| run.end + length);
+    let serial = separator::at(text, run.end).map(|(length, _)| run.end + length);
     let separated = serial.map(|serial| (serial, digits(&text[serial..]))).filter(|&(_, count)| count >= 4);
     match separated {
         Some((serial, count)) => Some(serial + count),

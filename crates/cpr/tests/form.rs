@@ -39,6 +39,82 @@ fn shapes() {
     check("{6} {4}", "xxxxxx xxxx");
     check("{6} - {4}", "xxxxxx - xxxx");
     check("{6}\u{a0}{4}", "xxxxxx xxxx");
+    check("12 03 75 {4}", "xx.xx.xx-xxxx");
+}
+
+/// Each counter-example says why it is none.
+#[test]
+fn dates_with_separators() {
+    check("cpr 12.03.75-{4}", "high");
+    check("cpr 12 03 75 {4}", "high");
+    check("cpr: 12-03-75-{4}", "high");
+    check("cpr=12/03/75-{4}", "high");
+    check("cpr 12.03.75 - {4}", "high");
+    check("cpr 12.03.75\u{2013}{4}", "high");
+    check("cpr%3A%2012.03.75-{4}", "high");
+    // Without a name it is a form that much else has, so neither the form's weight nor a floor counts.
+    check("12.03.75-{4}", "low");
+    check("(12 03 75 {4})", "low");
+    // Two kinds of separator.
+    check("cpr 12.03-75-{4}", "");
+    // A kind that dates do not have.
+    check("cpr 12:03:75-{4}", "");
+    check("cpr 12_03_75-{4}", "");
+    // Nothing before the serial.
+    check("cpr 12.03.75{4}", "");
+    // A telephone number, an address, a version: the row has begun before.
+    check("cpr +45 12 03 75 {4}", "");
+    check("cpr 10.12.03.75.{4}", "");
+    check("cpr 1-12-03-75-{4}", "");
+    // A year in full: no form of the number.
+    check("cpr 12.03.1975-{4}", "");
+    // No such day.
+    check("cpr 30.02.75-{4}", "");
+    // A piece of something longer.
+    check("cpr x12.03.75-{4}", "");
+    check("cpr 12.03.75-{4}x", "");
+    check("cpr 12.03.75-{4}1", "");
+}
+
+/// Each in both orders; boundaries, names and places are those of the text that UTF-16 writes.
+#[test]
+fn utf16() {
+    let check = |place, template: &str, expected: &str| {
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            for before in [&[][..], &[0], &[10, 0, 0]] {
+                let mut text = before.to_vec();
+                text.extend(filled(template).encode_utf16().flat_map(order));
+                let scene = scene(None, place, NOVEMBER_2026);
+                let found: Vec<_> = hits(&text, &scene).iter().map(|hit| hit.confidence.as_str()).collect();
+                assert_eq!(found.join(" "), expected, "{template} {before:?}");
+            }
+        }
+    };
+    check(Place::Other, "cpr: {}", "high");
+    check(Place::Other, "{\"cpr\":\"{-}\"}", "high");
+    check(Place::Other, "Personnummer på patienten: {}", "high");
+    check(Place::Other, "{-}", "medium");
+    check(Place::Other, "{6}\u{2011}{4}", "medium");
+    check(Place::Other, "{}", "low");
+    check(Place::Other, "\r\n{}\r\n", "low");
+    check(Place::UrlQuery, "id={}&x=1", "medium");
+    // Pairs of bytes that are no UTF-16 mostly read as far scripts: no letters here.
+    check(Place::Other, "\u{4e00}{-}\u{4e00}", "medium");
+    // Another field's name.
+    check(Place::Other, "cpr=x&id={}", "low");
+    // Pieces of something longer.
+    check(Place::Other, "x{-}", "");
+    check(Place::Other, "å{-}", "");
+    check(Place::Other, "{-}x", "");
+    check(Place::Other, "1{}", "");
+    check(Place::Other, "{}1", "");
+    check(Place::Other, "1.{-}", "");
+    check(Place::Other, "{-}-a", "");
+    // No separator of the grammar.
+    check(Place::Other, "cpr {6}:{4}", "");
+    check(Place::Other, "cpr {6}\u{2014}{4}", "");
+    // Dates with separators and escaped digits are not looked for in UTF-16.
+    check(Place::Other, "cpr 12.03.75-{4}", "");
 }
 
 #[test]

@@ -8,12 +8,12 @@ use super::finding::{Finding, Rule};
 const ARROW: Rule = Rule {
     name: "arrow",
     why: "ARCHITECTURE.md draws all arrows: ebpf -> abi <- agent -> {stream, cpr, report, spool, settings}, \
-          stream -> cpr, collector -> {report, cpr, settings}; tests, fuzz and xtask are free",
+          stream -> cpr, collector -> {report, cpr, settings}; bench, tests, fuzz and xtask are free",
     fix: "pass the data through the crate that may know both, or change the architecture first",
 };
 const LIBRARY: Rule = Rule {
     name: "library-edge",
-    why: "aya belongs to `ebpf` and `agent`; serde to `report`, `agent`, `collector`, tests and xtask",
+    why: "aya belongs to `ebpf` and `agent`; serde to `report`, `agent`, `collector`, bench, tests and xtask",
     fix: "move the code to where the library may be used",
 };
 
@@ -43,7 +43,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 /// Libraries (all whose names begin so) and the crates that may use them outside tests.
 const LIBRARIES: [(&str, &[&str]); 2] = [
     ("aya", &["cprvagt", "cprvagt-ebpf"]),
-    ("serde", &["cprvagt", "cprvagt-collector", "cprvagt-report", "cprvagt-tests", "xtask"]),
+    ("serde", &["cprvagt", "cprvagt-bench", "cprvagt-collector", "cprvagt-report", "cprvagt-tests", "xtask"]),
 ];
 
 /// Checks one manifest.

@@ -21,7 +21,8 @@ const SERDE: Rule = Rule {
 };
 const UNSAFE: Rule = Rule {
     name: "unsafe-edge",
-    why: "Unsafe code is confined to the kernel programs, agent/src/capture and agent/src/privacy.rs",
+    why: "Unsafe code is confined to the kernel programs, agent/src/capture, agent/src/privacy.rs, the vector \
+          operations of cpr, and what speaks to engines of other languages in bench",
     fix: "use a safe wrapper (nix, zerocopy)",
 };
 const FORBID: Rule = Rule {
@@ -52,9 +53,18 @@ const SERDE_PLACES: [&str; 10] = [
     "agent/src/send/protocol.rs",
 ];
 /// Where unsafe code may be.
-const UNSAFE_PLACES: [&str; 3] = ["ebpf/", "agent/src/capture", "agent/src/privacy.rs"];
+const UNSAFE_PLACES: [&str; 8] = [
+    "ebpf/",
+    "agent/src/capture",
+    "agent/src/privacy.rs",
+    "bench/src/rival/",
+    "crates/cpr/src/find/avx2.rs",
+    "crates/cpr/src/find/avx512.rs",
+    "crates/cpr/src/find/neon.rs",
+    "crates/cpr/tests/guard_page.rs",
+];
 /// Crates with unsafe code, which cannot forbid it.
-const UNSAFE_CRATES: [&str; 2] = ["ebpf/", "agent/"];
+const UNSAFE_CRATES: [&str; 4] = ["ebpf/", "agent/", "bench/", "crates/cpr/"];
 
 /// All rules on edges.
 pub fn check(source: &Source) -> Vec<Finding> {
@@ -189,6 +199,8 @@ mod tests {
         check_rules("ebpf/src/ring.rs", unsafe_code, &[]);
         check_rules("agent/src/privacy.rs", unsafe_code, &[]);
         check_rules("agent/src/judge.rs", unsafe_code, &["unsafe-edge"]);
+        check_rules("crates/cpr/src/find/avx2.rs", unsafe_code, &[]);
+        check_rules("crates/cpr/src/find/queue.rs", unsafe_code, &["unsafe-edge"]);
         check_rules("crates/abi/src/flow.rs", "unsafe impl Pod for Flow {}", &["unsafe-edge"]);
         check_rules("crates/abi/src/lib.rs", "mod flow;", &["forbid-unsafe"]);
         check_rules("crates/abi/src/lib.rs", "#![forbid(unsafe_code)]\nmod flow;", &[]);
