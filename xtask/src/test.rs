@@ -13,8 +13,8 @@ use crate::build::{self, Programs};
 use crate::vm::releases;
 use crate::{go, python, setup, shell};
 
-const UNIT: &str =
-    "test --no-fail-fast --workspace --exclude cprvagt-ebpf --exclude cprvagt-tests -- --show-output";
+const UNIT: &str = "test --no-fail-fast --workspace --exclude cprvagt-bench --exclude cprvagt-ebpf \
+                    --exclude cprvagt-tests -- --show-output";
 const LIVE: &str = "test --no-fail-fast --package cprvagt-tests -- --show-output --test-threads=1";
 
 /// What the line of a failed test has behind the place where it ran.
