@@ -21,6 +21,7 @@ pub mod injection;
 pub mod lab;
 pub mod live;
 pub mod load;
+pub mod mounted;
 pub mod network;
 pub mod oracle;
 pub mod payload;

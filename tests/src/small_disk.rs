@@ -2,10 +2,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+use crate::mounted::Mounted;
 
 /// The file that takes all the room.
 const FILLING: &str = "filling";
@@ -13,7 +14,7 @@ const FILLING: &str = "filling";
 /// A mounted tmpfs; unmounted on drop.
 #[derive(Debug)]
 pub struct SmallDisk {
-    folder: PathBuf,
+    mounted: Mounted,
 }
 
 impl SmallDisk {
@@ -25,10 +26,7 @@ impl SmallDisk {
         fs::create_dir_all(folder)?;
         let kept = crate::plaintext::files_below(&[folder])?;
         let options = format!("size={kibibytes}k,mode=0700");
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &options, "small-disk"]).arg(folder);
-        ensure!(command.status().context("starting mount")?.success(), "no tmpfs over {}", folder.display());
-        let disk = Self { folder: folder.to_owned() };
+        let disk = Self { mounted: Mounted::over(folder, "tmpfs", &options)? };
         for (path, content) in kept {
             use std::os::unix::fs::OpenOptionsExt as _;
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
@@ -43,7 +41,7 @@ impl SmallDisk {
     /// For another reason than a full disk.
     pub fn fill(&self) -> Result<()> {
         let mut options = OpenOptions::new();
-        let mut file = options.create(true).append(true).open(self.folder.join(FILLING))?;
+        let mut file = options.create(true).append(true).open(self.mounted.folder().join(FILLING))?;
         let mut bytes = vec![0x5a; 4096];
         while !bytes.is_empty() {
             match file.write(&bytes) {
@@ -60,13 +58,6 @@ impl SmallDisk {
     /// # Errors
     /// When it was not taken.
     pub fn free(&self) -> Result<()> {
-        Ok(fs::remove_file(self.folder.join(FILLING))?)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: what still has a file open in it ends on its own.
-        let _gone_already = Command::new("umount").arg("--lazy").arg(&self.folder).status();
+        Ok(fs::remove_file(self.mounted.folder().join(FILLING))?)
     }
 }

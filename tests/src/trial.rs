@@ -207,6 +207,20 @@ impl Seen {
         self.assert_all_inspected(Some(sum(Received::wire_bytes)), sum(Received::plain_bytes));
     }
 
+    /// Asserts that each citizen was told once, at the recipient of the same place and by a tap whose name begins so,
+    /// and as [`Self::assert_all_inspected_of`].
+    ///
+    /// # Panics
+    /// When it is not so.
+    pub fn assert_each_told(&self, recipients: &[(Arc<Recipient>, &str)], citizens: &[String], tap: &str) {
+        assert_eq!(recipients.len(), citizens.len());
+        let expected = recipients.iter().zip(citizens).map(|((recipient, version), citizen)| {
+            Expected::tls(citizen, recipient.server.address(), &recipient.host, version).at(tap)
+        });
+        assert_eq!(self.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
+        self.assert_all_inspected_of(recipients);
+    }
+
     /// The leaks of one number.
     #[must_use]
     pub fn leaks_of(&self, digits: &str) -> Vec<&Value> {

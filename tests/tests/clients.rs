@@ -77,11 +77,7 @@ fn check(name: &str, client: &Client<'_>) {
     }
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
     let seen = trial.stop().unwrap();
-    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
-        Expected::tls(citizen, recipient.server.address(), &recipient.host, version).at(client.tap)
-    });
-    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
-    seen.assert_all_inspected_of(&recipients);
+    seen.assert_each_told(&recipients, &citizens, client.tap);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use cprvagt_tests::held::Held;
 use cprvagt_tests::lab::{Recipient, Service};
 use cprvagt_tests::live::{Need, can_run, here_or_in_guest, which};
+use cprvagt_tests::mounted::Mounted;
 use cprvagt_tests::network::Family;
 use cprvagt_tests::program::library;
 use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
@@ -45,41 +46,11 @@ fn copy_library(folder: &Path) {
     }
 }
 
-/// A folder in memory, another file system than the lab's; gone on drop.
-struct InMemory(PathBuf);
-
-impl InMemory {
-    fn new() -> Self {
-        let folder = Path::new("/dev/shm").join(cprvagt_tests::scratch::unique_name());
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-}
-
-impl Drop for InMemory {
-    fn drop(&mut self) {
-        let _gone_already = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A file system of its own at a folder; gone on drop.
-struct Mounted<'a>(&'a Path);
-
-impl<'a> Mounted<'a> {
-    fn new(folder: &'a Path) -> Self {
-        assert!(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(folder).status().unwrap().success());
-        Self(folder)
-    }
-
-    fn leaves(&self) -> bool {
-        Command::new("umount").arg(self.0).stderr(Stdio::null()).status().unwrap().success()
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _gone_already = Command::new("umount").arg("--lazy").arg(self.0).stderr(Stdio::null()).status();
-    }
+/// A file system of its own, in memory, over a new folder of the lab.
+fn in_memory(lab: &Lab, name: &str) -> Mounted {
+    let folder = lab.scratch().path().join(name);
+    fs::create_dir_all(&folder).unwrap();
+    Mounted::over(&folder, "tmpfs", "rw").unwrap()
 }
 
 /// A recipient and who is to be told there.
@@ -230,11 +201,11 @@ fn equal_files_on_two_file_systems_are_both_observed() {
         return;
     }
     let world = World::new(59, 2);
-    let (on_disk, in_memory) = (world.lab.scratch().path().join("lib"), InMemory::new());
+    let (on_disk, in_memory) = (world.lab.scratch().path().join("lib"), in_memory(&world.lab, "memory"));
     copy_library(&on_disk);
-    copy_library(&in_memory.0);
+    copy_library(in_memory.folder());
     let trial = Trial::start(&world.lab, "", &[]).unwrap();
-    let mut clients = [on_disk, in_memory.0.clone()].map(|folder| world.client(&folder));
+    let mut clients = [&on_disk, in_memory.folder()].map(|folder| world.client(folder));
     clients.iter_mut().for_each(Loading::load);
     std::thread::sleep(REST);
     for (client, citizen) in clients.into_iter().zip(&world.citizens) {
@@ -340,19 +311,17 @@ fn a_file_system_can_be_unmounted_when_its_programs_have_ended() {
         return;
     }
     let world = World::new(62, 2);
-    let folder = world.lab.scratch().path().join("own");
-    fs::create_dir(&folder).unwrap();
     let trial = Trial::start(&world.lab, "", &[]).unwrap();
     for citizen in &world.citizens {
-        let mounted = Mounted::new(&folder);
-        copy_library(&folder);
-        let mut client = world.client(&folder);
+        let mounted = in_memory(&world.lab, "own");
+        copy_library(mounted.folder());
+        let mut client = world.client(mounted.folder());
         client.load();
         std::thread::sleep(REST);
-        assert!(!mounted.leaves(), "a process has it mapped");
+        assert!(!mounted.leaves().unwrap(), "a process has it mapped");
         client.ask_for(citizen);
         let ended = Instant::now();
-        while !mounted.leaves() {
+        while !mounted.leaves().unwrap() {
             assert!(ended.elapsed() < LET_GO, "still held");
             std::thread::sleep(Duration::from_millis(200));
         }

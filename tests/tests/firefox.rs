@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cprvagt_tests::held::Held;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::writes::Library;
-use cprvagt_tests::{Expected, Lab, Trial, payload};
+use cprvagt_tests::{Lab, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
 /// Firefox takes some seconds to start, more beside other tests.
@@ -95,9 +95,5 @@ fn a_page_that_is_opened_is_told() {
     }
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
     let seen = trial.stop().unwrap();
-    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
-        Expected::tls(citizen, recipient.server.address(), &recipient.host, version).at(Library::Nss.tap())
-    });
-    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
-    seen.assert_all_inspected_of(&recipients);
+    seen.assert_each_told(&recipients, &citizens, Library::Nss.tap());
 }

@@ -6,13 +6,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aya::programs::{Program, ProgramError, ProgramType};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use cprvagt_tests::agent;
 use cprvagt_tests::live::{self, Need, can_run};
+use cprvagt_tests::mounted::Mounted;
 use cprvagt_tests::scratch::{Scratch, unique_name};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use object::{Object as _, ObjectSection as _};
@@ -123,19 +124,12 @@ fn the_doctor_says_what_this_kernel_cannot_do() {
 /// The function that the probes below are put on, in no more than name.
 const FUNCTION: &str = "tcp_sendmsg";
 
-/// A file system of the kernel in a folder of this test, gone on drop.
-struct Tracing(Scratch);
+/// The kernel's own file system for tracing.
+struct Tracing(Mounted);
 
 impl Tracing {
-    fn mount() -> Option<Self> {
-        let own = Self(Scratch::new(&unique_name()).unwrap());
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tracefs", "none"]).arg(own.0.path());
-        mount.output().unwrap().status.success().then_some(own)
-    }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.0.path().join(name)
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.folder().join(name)
     }
 
     /// Makes a kprobe as an event of the kernel's, and takes it off.
@@ -156,19 +150,14 @@ impl Tracing {
     }
 }
 
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        let _gone_already = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 /// Guests are there to show these.
 #[test]
 fn what_this_kernel_has_is_told() {
     if !can_run("what_this_kernel_has_is_told", &[Need::Root]) {
         return;
     }
-    let tracing = Tracing::mount();
+    let folder = Scratch::new(&unique_name()).unwrap();
+    let tracing = Mounted::over(folder.path(), "tracefs", "rw").map(Tracing).ok();
     let has = [
         ("unified-cgroup-v2", live::cgroup2().is_some_and(|root| root == Path::new("/sys/fs/cgroup"))),
         ("kTLS-with-AES-256", live::missing(&Need::Ktls).is_none()),

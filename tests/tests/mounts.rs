@@ -4,12 +4,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cprvagt_tests::authority::BOTH_VERSIONS;
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::mounted::Mounted;
 use cprvagt_tests::network::Family;
 use cprvagt_tests::program::library;
 use cprvagt_tests::server::{Server, Speaks};
@@ -20,30 +20,13 @@ const HOST: &str = "maal.analyse.example";
 const LIMIT: Duration = Duration::from_secs(180);
 const LIBRARIES: [&str; 2] = ["libssl.so.3", "libcrypto.so.3"];
 
-/// An overlay mount, gone on drop.
-struct Overlay(PathBuf);
-
-impl Overlay {
-    fn new(folder: &Path, name: &str, lower: &Path) -> Result<Self, String> {
-        let [upper, work, merged] =
-            ["upper", "work", "merged"].map(|part| folder.join(format!("{name}-{part}")));
-        [&upper, &work, &merged].into_iter().for_each(|part| fs::create_dir(part).unwrap());
-        let options =
-            format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
-        let mut mount = Command::new("mount");
-        let output = mount.args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged).output().unwrap();
-        if output.status.success() {
-            Ok(Self(merged))
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-        }
-    }
-}
-
-impl Drop for Overlay {
-    fn drop(&mut self) {
-        let _gone_already = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
+/// An overlay over one layer.
+fn overlay(folder: &Path, name: &str, lower: &Path) -> anyhow::Result<Mounted> {
+    let [upper, work, merged] = ["upper", "work", "merged"].map(|part| folder.join(format!("{name}-{part}")));
+    [&upper, &work, &merged].into_iter().for_each(|part| fs::create_dir(part).unwrap());
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    Mounted::over(&merged, "overlay", &options)
 }
 
 /// Each process writes, waits until both attachments are known and the second is gone, and writes again.
@@ -59,15 +42,15 @@ fn one_write_through_two_mounts_of_one_file_is_one_leak() {
     for library in LIBRARIES.map(library) {
         fs::copy(&library, lower.join(library.file_name().unwrap())).unwrap();
     }
-    let overlay = |name| Overlay::new(lab.scratch().path(), name, &lower);
-    let overlays = match (overlay("a"), overlay("b")) {
+    let mount = |name| overlay(lab.scratch().path(), name, &lower);
+    let overlays = match (mount("a"), mount("b")) {
         (Ok(a), Ok(b)) => [a, b],
         (Err(reason), _) | (_, Err(reason)) => {
             println!("skipped: {name}: no overlay mount here: {reason}");
             return;
         }
     };
-    let devices = overlays.each_ref().map(|it| it.0.join(LIBRARIES[0]).metadata().unwrap().dev());
+    let devices = overlays.each_ref().map(|it| it.folder().join(LIBRARIES[0]).metadata().unwrap().dev());
     assert_ne!(devices[0], devices[1], "one device number: the mounts do not show what containers show");
     let address = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
     let config = lab.authority().server(HOST, &BOTH_VERSIONS).unwrap();
@@ -83,7 +66,7 @@ fn one_write_through_two_mounts_of_one_file_is_one_leak() {
             let line = |citizen: &String| Write::text(format!("{} er sendt\n", payload::named(citizen)));
             let writes = citizens.iter().zip(pauses).map(|(citizen, pause)| line(citizen).after(pause));
             let connection = Connection::tls(address, HOST, writes.collect()).version("1.3");
-            let folder = overlay.0.clone();
+            let folder = overlay.folder().to_owned();
             let client = Client::start(&lab, &[connection], |command| {
                 command.env("LD_LIBRARY_PATH", folder);
             });
@@ -91,7 +74,7 @@ fn one_write_through_two_mounts_of_one_file_is_one_leak() {
         })
         .collect();
     let mapped = clients.iter().zip(&overlays).map(|(client, overlay)| {
-        let copy = overlay.0.join(LIBRARIES[0]).display().to_string();
+        let copy = overlay.folder().join(LIBRARIES[0]).display().to_string();
         mapped_within(client.pid(), &copy, LIMIT)
             .unwrap_or_else(|| panic!("the client does not use the copy: {copy}"))
     });

@@ -10,6 +10,7 @@ use cprvagt_tests::held::Held;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::program::{Job, Program};
+use cprvagt_tests::writes::Library;
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
@@ -72,11 +73,7 @@ fn check(name: &str, program: Program) {
     }
     assert!(recipients.iter().all(|(recipient, _)| recipient.server.settle(SETTLE)));
     let seen = trial.stop().unwrap();
-    let expected = recipients.iter().zip(&citizens).map(|((recipient, version), citizen)| {
-        Expected::tls(citizen, recipient.server.address(), &recipient.host, version)
-    });
-    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
-    seen.assert_all_inspected_of(&recipients);
+    seen.assert_each_told(&recipients, &citizens, Library::Openssl.tap());
 }
 
 #[test]
