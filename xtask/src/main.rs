@@ -42,8 +42,9 @@ enum Command {
     Tidy,
     /// The tests and every gate, as the build server runs them. Needs root.
     Ci,
-    /// Measures: `bench probe [--check]`, what the agent costs a program; `bench spool [--check]`, leaks per second;
-    /// `bench matcher [--check]`, the matcher against other engines.
+    /// Measures: `bench probe [--check]`, what the agent costs a program; `bench discovery [--check]`, what looking at
+    /// processes costs it; `bench spool [--check]`, leaks per second; `bench matcher [--check]`, the matcher against
+    /// other engines.
     Bench(bench::Arguments),
     /// Runs the live tests on other kernels, in QEMU: `vm [KERNEL...] [-- FILTER...]`, `vm 6.1 --shell`.
     Vm(vm::Arguments),

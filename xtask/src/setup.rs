@@ -125,11 +125,7 @@ pub fn for_tests() -> Result<()> {
 /// As [`run`].
 pub fn for_vm() -> Result<()> {
     run()?;
-    let needed = not_installed(&VM_PACKAGES.map(|(package, _)| package));
-    for (package, why) in VM_PACKAGES.iter().filter(|(package, _)| needed.contains(package)) {
-        eprintln!("setup: package {package} is missing ({why})");
-    }
-    install(&needed)
+    install_packages(&VM_PACKAGES)
 }
 
 /// Makes sure that everything is there for comparing the matcher with other engines.
@@ -137,8 +133,13 @@ pub fn for_vm() -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn for_matcher() -> Result<()> {
-    let needed = not_installed(&MATCHER_PACKAGES.map(|(package, _)| package));
-    for (package, why) in MATCHER_PACKAGES.iter().filter(|(package, _)| needed.contains(package)) {
+    install_packages(&MATCHER_PACKAGES)
+}
+
+/// Installs those that are missing, each with why it is needed.
+fn install_packages(packages: &[(&'static str, &str)]) -> Result<()> {
+    let needed = not_installed(&packages.iter().map(|(package, _)| *package).collect::<Vec<_>>());
+    for (package, why) in packages.iter().filter(|(package, _)| needed.contains(package)) {
         eprintln!("setup: package {package} is missing ({why})");
     }
     install(&needed)

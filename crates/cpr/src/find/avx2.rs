@@ -88,21 +88,33 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     fn digits(self, bytes: u128) -> u32 {
-        // SAFETY: nothing but what the module's invariants hold.
-        unsafe {
-            let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
-            let values = _mm_add_epi8(bytes, _mm_set1_epi8(TO_LOWEST));
-            let digits = _mm_cmpgt_epi8(_mm_set1_epi8(i8::MIN + 10), values);
-            _mm_movemask_epi8(digits).cast_unsigned()
-        }
+        digits(bytes)
     }
 
     #[inline(always)]
     fn prefetch(self, block: &[u8; BLOCK_BYTES]) {
-        let ahead = block.as_ptr().wrapping_add(PREFETCH_BYTES);
-        // SAFETY: a prefetch of an address that is not mapped does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
+        prefetch(block);
     }
+}
+
+/// The digits among sixteen bytes, a bit for each.
+#[inline(always)]
+pub(super) fn digits(bytes: u128) -> u32 {
+    // SAFETY: every x86-64 processor has SSE2, and nothing more is needed.
+    unsafe {
+        let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
+        let values = _mm_add_epi8(bytes, _mm_set1_epi8(TO_LOWEST));
+        let digits = _mm_cmpgt_epi8(_mm_set1_epi8(i8::MIN + 10), values);
+        _mm_movemask_epi8(digits).cast_unsigned()
+    }
+}
+
+/// Asks for the text that is marked some blocks later.
+#[inline(always)]
+pub(super) fn prefetch(block: &[u8; BLOCK_BYTES]) {
+    let ahead = block.as_ptr().wrapping_add(PREFETCH_BYTES);
+    // SAFETY: every x86-64 processor has this; a prefetch of an address that is not mapped does nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
 }
 
 /// The highest bit of each byte.

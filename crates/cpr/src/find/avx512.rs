@@ -13,12 +13,9 @@ use core::arch::x86_64::*;
 use super::marks::BLOCK_BYTES;
 use super::queue::Tail;
 use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
-use super::{Candidate, search};
+use super::{Candidate, avx2, search};
 
 cpufeatures::new!(processor, "avx512f", "avx512bw", "bmi1", "bmi2", "popcnt");
-
-/// How far ahead of the marks the text is asked for.
-const PREFETCH_BYTES: usize = 2048;
 
 /// The proof that the processor has AVX-512 F and BW, BMI1, BMI2 and POPCNT.
 #[derive(Clone, Copy, Debug)]
@@ -82,20 +79,12 @@ impl Vector for Avx512 {
 
     #[inline(always)]
     fn digits(self, bytes: u128) -> u32 {
-        // SAFETY: nothing but what the module's invariants hold.
-        unsafe {
-            let bytes = _mm_set_epi64x((bytes >> 64) as i64, bytes as i64);
-            let values = _mm_sub_epi8(bytes, _mm_set1_epi8(b'0'.cast_signed()));
-            let digits = _mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values);
-            _mm_movemask_epi8(digits).cast_unsigned()
-        }
+        avx2::digits(bytes)
     }
 
     #[inline(always)]
     fn prefetch(self, block: &[u8; BLOCK_BYTES]) {
-        let ahead = block.as_ptr().wrapping_add(PREFETCH_BYTES);
-        // SAFETY: a prefetch of an address that is not mapped does nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
+        avx2::prefetch(block);
     }
 }
 
