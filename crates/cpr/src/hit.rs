@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Confidence, Number, Score};
+use crate::{Confidence, Number, Score, Standing, Trial};
 
 /// One candidate that passed grammar, gate and calendar, whatever its score.
 pub struct Hit {
@@ -22,6 +22,20 @@ pub struct Hit {
     pub confidence: Confidence,
     /// How it was written.
     pub shape: Shape,
+    /// What it says of its field, if it is the whole of a value.
+    pub trial: Trial,
+    /// The sum of all evidence without floors.
+    pub(crate) sum: Score,
+}
+
+impl Hit {
+    /// The score of a bare number that is the whole of a value, by what its field has shown.
+    pub fn score_in(&self, standing: Standing) -> Score {
+        match standing {
+            Standing::Demoted => self.sum,
+            _ => standing.floor(self.trial).map_or(self.score, |floor| self.score.max(floor)),
+        }
+    }
 }
 
 /// Prints where and how sure, never which number.

@@ -38,6 +38,8 @@ impl Pending {
             score,
             confidence: score.confidence(),
             shape: self.evidence.shape,
+            trial: self.evidence.trial(),
+            sum: self.evidence.sum(),
         }
     }
 }

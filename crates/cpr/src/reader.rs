@@ -15,11 +15,11 @@ use crate::wide::Narrow;
 use crate::{Hit, Number, Place, Scene, Shape, checksum, context, foreign, gate, key};
 
 /// Bytes before a candidate that its judgement depends on at most: its field's text in UTF-16, and a little more.
-pub(crate) const BEFORE_BYTES_MAX: usize = 2 * FIELD_BYTES_MAX + 8;
+pub const BEFORE_BYTES_MAX: usize = 2 * FIELD_BYTES_MAX + 8;
 
 /// Bytes from a candidate's start on that its judgement depends on at most: a number in UTF-16 of 25, two characters
 /// behind it, each escaped.
-pub(crate) const REACH_BYTES_MAX: usize = 56;
+pub const REACH_BYTES_MAX: usize = 56;
 
 /// How near to now a time must be to be what programs send: three years.
 const NEAR_NOW_S: i64 = 3 * 365 * 86_400 + 86_400;

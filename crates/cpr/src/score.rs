@@ -17,7 +17,7 @@
 use core::fmt;
 
 use crate::key::Naming;
-use crate::{Checksum, Class, Shape};
+use crate::{Checksum, Class, Shape, Trial};
 
 /// All weights, in tenths of a deciban.
 mod weight {
@@ -47,6 +47,11 @@ pub struct Score {
 }
 
 impl Score {
+    /// The least that is medium.
+    pub(crate) const MEDIUM: Self = Self { tenths: 100 };
+    /// The least that is high.
+    pub(crate) const HIGH: Self = Self { tenths: 200 };
+
     /// Tenths of a deciban, exactly; between -1,000 and 1,000.
     pub fn tenths(self) -> i16 {
         self.tenths
@@ -124,10 +129,29 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// The score, floors applied.
     pub(crate) fn score(&self) -> Score {
-        let sum =
+        if self.has_floor() { self.sum().max(Score::MEDIUM) } else { self.sum() }
+    }
+
+    /// The sum, without floors.
+    pub(crate) fn sum(&self) -> Score {
+        let tenths =
             weight::PRIOR + self.date() + self.check_digit() + self.form() + self.name() + self.doubts();
-        const MEDIUM: i16 = 100;
-        Score { tenths: if self.has_floor() { sum.max(MEDIUM) } else { sum } }
+        Score { tenths }
+    }
+
+    /// What a bare number says of the field whose value it is.
+    pub(crate) fn trial(&self) -> Trial {
+        let passes = self.shape == Shape::Bare
+            && self.class != Class::Replacement
+            && self.check_digit() >= 0
+            && self.is_of_living_age();
+        match () {
+            () if !passes => Trial::Fails,
+            () if self.is_clock_time || self.has_neighbour || self.is_foreign => Trial::PassesInDoubt,
+            () if self.is_epoch_second => Trial::PassesAsTime,
+            () if self.naming.denied && !self.naming.strong => Trial::PassesUnlikeName,
+            () => Trial::Passes,
+        }
     }
 
     fn date(&self) -> i16 {
