@@ -6,8 +6,8 @@
 //! ```
 //!
 //! *Invariants.* No input panics; every byte string costs linear time and constant memory. Nothing is
-//! read but the arguments: no clock, no I/O, no logging; a scan allocates nothing. A number lives in [`Number`] alone, which
-//! cannot be printed; it and the few bytes of text that are held (UTF-16 around a number, ends of chunks) are zeroed
+//! read but the arguments: no clock, no I/O, no logging; a scan allocates nothing. A number lives in [`Number`]
+//! alone, which cannot be printed; it and the few bytes of text that are held (UTF-16 around a number, ends of chunks) are zeroed
 //! on drop. Unsafe code is in the vector operations of `find` alone.
 //!
 //! *Units.* Offsets are bytes of `text`; time is Unix seconds; scores are decibans (10 log10 of a

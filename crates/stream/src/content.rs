@@ -3,18 +3,20 @@
 //! Three borders move through the buffer, all content offsets (bytes of this content since its start):
 //! everything before `parsed` went through the parser, everything before `owned` was shown for good, and
 //! everything before `counted` is in the ledger. What is behind `owned` stays, and a little context before
-//! it. Without a parser, bytes are shown as they arrive, all but a trailing run that may be the beginning of a
-//! number. With a parser they wait until the buffer is full or the content ends, so that specific windows
-//! come first and the way the bytes arrived makes no difference.
+//! it. Without a parser, bytes are shown as they arrive, all but the last: a number that starts among them may go on,
+//! or what decides on it is still to come. With a parser they wait until the buffer is full or the content ends,
+//! so that specific windows come first and the way the bytes arrived makes no difference.
 //!
 //! A settle (a pause in the stream) shows everything as if a border followed, but does not move `owned` over
 //! what could continue: that is shown again with what follows, and the caller drops what it already knows.
 //!
-//! *Limits*: the buffer holds [`PIECE_BYTES_MAX`] and the context. A value is shown in pieces when it takes
-//! more than half of the buffer, so that each byte is parsed a bounded number of times.
+//! *Limits*: the buffer holds [`PIECE_BYTES_MAX`] and the context ([`CONTEXT_BYTES`]). A value is shown in pieces
+//! when it takes more than half of the buffer, so that each byte is parsed a bounded number of times.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+
+use cprvagt_cpr::{BEFORE_BYTES_MAX, REACH_BYTES_MAX};
 
 use crate::form::Form;
 use crate::json::Json;
@@ -26,8 +28,8 @@ use crate::window::{Decoding, Part, Place, Sink, Window};
 /// Bytes that a window owns at most, and length of a message of a raw stream.
 pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest trailing run held back as the possible beginning of a number.
-const RUN_BYTES_MAX: usize = 32;
+/// Bytes held back: a start before them has behind it all that its judgement depends on.
+const HELD_BACK_BYTES: usize = REACH_BYTES_MAX - 1;
 
 /// White space at the start of a body through which JSON is recognised without being announced.
 const BLANK_BYTES_MAX: usize = 64;
@@ -114,7 +116,7 @@ impl Content {
         self.borders.add(self.end(), at);
         let mut rest = bytes;
         while !rest.is_empty() {
-            let room = (CONTEXT_BYTES + PIECE_BYTES_MAX).saturating_sub(self.buf.len());
+            let room = (self.shown_bytes() + PIECE_BYTES_MAX).saturating_sub(self.buf.len());
             let (now, later) = rest.split_at(room.min(rest.len()));
             self.buf.append(now);
             rest = later;
@@ -161,7 +163,7 @@ impl Content {
         self.decide(matches!(mode, Mode::Full | Mode::End));
         self.parse(mode, place, out);
         let kept =
-            if mode == Mode::End { self.end() } else { self.parsed.min(self.run_start()).max(self.owned) };
+            if mode == Mode::End { self.end() } else { self.parsed.min(self.held_back()).max(self.owned) };
         let shown = if is_last { self.end() } else { kept };
         self.show(self.owned..shown, place, out);
         self.owned = kept;
@@ -218,8 +220,8 @@ impl Content {
 
     fn show_one(&mut self, range: Range<u64>, place: &Place, out: &mut Sink<'_>) {
         let (from, to) = ((range.start - self.base) as usize, (range.end - self.base) as usize);
-        let start = from.saturating_sub(CONTEXT_BYTES);
-        let end = self.buf.len().min(to + CONTEXT_BYTES);
+        let start = from.saturating_sub(BEFORE_BYTES_MAX);
+        let end = self.buf.len().min(to + HELD_BACK_BYTES);
         let bytes = &self.buf.as_slice()[start..end];
         let counted = range.end.saturating_sub(self.counted.max(range.start));
         self.counted = self.counted.max(range.end);
@@ -237,29 +239,22 @@ impl Content {
 
     /// Drops what was shown for good, all but the context.
     fn forget(&mut self) {
-        let kept = self.owned.min(self.parsed).saturating_sub(CONTEXT_BYTES as u64).max(self.base);
+        let context = if matches!(self.parser, Parser::None) { BEFORE_BYTES_MAX } else { CONTEXT_BYTES };
+        let kept = self.base + self.shown_bytes().saturating_sub(context) as u64;
         self.buf.drop_front((kept - self.base) as usize);
         self.base = kept;
         self.borders.forget(kept);
     }
 
-    /// Content offset where a trailing run begins that may be an incomplete number; the end if there is none.
-    fn run_start(&self) -> u64 {
-        self.base + run_start(self.buf.as_slice()) as u64
+    /// Bytes of the buffer that are there as context alone.
+    fn shown_bytes(&self) -> usize {
+        (self.owned.min(self.parsed) - self.base) as usize
     }
-}
 
-/// Where the trailing run of digits and separators begins, at its first digit.
-fn run_start(buf: &[u8]) -> usize {
-    let from = buf.len().saturating_sub(RUN_BYTES_MAX);
-    let run = buf[from..].iter().rev().take_while(|byte| may_be_in_number(**byte)).count();
-    let start = buf.len() - run;
-    start + buf[start..].iter().position(u8::is_ascii_digit).unwrap_or(run)
-}
-
-/// Digits, what may stand between or right behind them, and bytes of dashes and spaces in UTF-8.
-fn may_be_in_number(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b' ' | b'\t' | b'.' | b',' | b'-' | b'/' | b':' | b'_' | b'+' | b'%' | 0x80..)
+    /// Content offset from which on bytes are held back.
+    fn held_back(&self) -> u64 {
+        self.end().saturating_sub(HELD_BACK_BYTES as u64)
+    }
 }
 
 /// Where in the stream content stood: a border is a content offset and its stream offset.
@@ -296,25 +291,6 @@ impl Borders {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn trailing_runs() {
-        let cases: &[(&str, &str)] = &[
-            ("", ""),
-            ("no digits, here ", ""),
-            ("cpr 251248", "251248"),
-            ("cpr: 251248-", "251248-"),
-            ("cpr: 251248-9996\n", ""),
-            ("cpr: 251248\u{2013}99", "251248\u{2013}99"),
-            ("v1.2 x", ""),
-            ("12345678901234567890123456789012345678901234567890", "90123456789012345678901234567890"),
-            ("%20251248%2", "20251248%2"),
-        ];
-        for (text, expected) in cases {
-            let run = &text.as_bytes()[run_start(text.as_bytes())..];
-            assert_eq!(run, expected.as_bytes(), "{text:?}");
-        }
-    }
 
     #[test]
     fn sources_follow_chunk_borders() {

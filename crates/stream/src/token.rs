@@ -2,15 +2,21 @@
 
 use std::ops::Range;
 
+use cprvagt_cpr::{BEFORE_BYTES_MAX, REACH_BYTES_MAX};
+
 use crate::escape::{self, Undone};
 use crate::plain::Plain;
 use crate::window::{Decoding, Part, Place, Sink, Window};
 
-/// Bytes shown before what a window owns, where there are any: longer than a number in any one encoding.
-pub(crate) const CONTEXT_BYTES: usize = 64;
+/// The most bytes that one byte of content takes: a JSON escape.
+const ESCAPE_BYTES_MAX: usize = 6;
 
-/// Bytes at the end of a piece that the next piece answers for: longer than a number with each digit escaped.
-pub(crate) const SPLIT_OVERLAP_BYTES: usize = 128;
+/// Bytes shown before a piece of a value, where there are any: what the judgement of a number may depend on, each byte
+/// of it escaped, and an escape that is cut.
+pub(crate) const CONTEXT_BYTES: usize = ESCAPE_BYTES_MAX * (BEFORE_BYTES_MAX + 1);
+
+/// Bytes at the end of a piece that the next piece answers for, likewise.
+pub(crate) const SPLIT_OVERLAP_BYTES: usize = ESCAPE_BYTES_MAX * REACH_BYTES_MAX;
 
 /// A name needs this many digits to be shown as content of its own: a CPR number has ten, and one that went
 /// through an integer may have lost its leading zero.

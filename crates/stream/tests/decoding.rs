@@ -428,7 +428,7 @@ fn an_idle_stream_holds_little() {
     let mut decoder = Decoder::stream();
     decoder.push(&b"some text ".repeat(20_000), &mut |_| {});
     decoder.quiet(&mut |_| {});
-    assert!(decoder.held_bytes() <= 128, "{}", decoder.held_bytes());
+    assert!(decoder.held_bytes() <= 144, "{}", decoder.held_bytes());
 }
 
 #[test]
