@@ -3,27 +3,34 @@
 //! *Invariants*: a number leaves this module only as its keyed pseudonym; captured names leave it
 //! scrubbed. A number that was seen in a specific part of a message is not told again for the raw bytes
 //! behind that part, whatever confidence it had there: the specific part knows the field's name.
-//! What policy does not tell does not count as told.
+//! What policy does not tell does not count as told. A number that is all of a field's value is judged by what
+//! that field has shown ([`crate::fields`]) as well; one that may be told once its field has proven itself becomes
+//! a finding that waits.
 //! *Limits*: the last [`TOLD_MAX`] numbers of one message are remembered, at least half of that; what was
 //! told before them is told again.
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
-use cprvagt_cpr::{Hit, Place, Scene, scan};
+use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, scan, ten_digit_values};
 use cprvagt_report::{
     Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed, SealedNumber,
 };
 use cprvagt_stream::{Decoder, Part as StreamPart, Window};
 
 use crate::{
+    fields::{Fields, Origin},
     join::writes::Write,
     judge::{HitFacts, Policy},
+    pipeline::waiting::Mention,
     pseudonym::{Key, Sealer},
     scrub::Scrubber,
 };
 
 /// Numbers of one message that are remembered.
 const TOLD_MAX: usize = 65_536;
+
+/// Fields of one part in which a number waits at most.
+const WAITING_IN_MAX: usize = 8;
 
 /// A number in a message, without the number.
 pub struct Finding {
@@ -49,9 +56,21 @@ pub struct Finding {
     pub host: Option<Scrubbed>,
     /// The stream offset up to which bytes must have left for the number to have left.
     pub needs: u64,
+    /// What ties it to what waits; absent where nothing does.
+    pub tie: Option<Tie>,
 }
 
-/// What is the same for all streams at one moment.
+/// What ties a finding to others of its number in the same part of a message, of which one alone is told.
+#[derive(Clone, Copy)]
+pub struct Tie {
+    /// What is told once.
+    pub mention: Mention,
+    /// The field that must prove itself before this one is told, and how the value fared; `None`: it is told at once.
+    pub waits: Option<(FieldId, Trial)>,
+}
+
+/// What is the same for all streams at one moment, and who sends.
+#[derive(Clone, Copy)]
 pub struct Lens<'a> {
     /// Makes pseudonyms.
     pub key: &'a Key,
@@ -59,8 +78,24 @@ pub struct Lens<'a> {
     pub sealer: Option<&'a Sealer>,
     /// Says which numbers are told at all.
     pub policy: &'a Policy,
+    /// What fields have shown.
+    pub fields: &'a Fields,
+    /// Who sends to whom.
+    pub origin: Origin<'a>,
     /// Seconds since 1970, for the rules of the calendar.
     pub now_unix: i64,
+}
+
+impl Lens<'_> {
+    /// The same, for what `origin` sends.
+    pub fn of<'o>(&'o self, origin: Origin<'o>) -> Lens<'o> {
+        Lens { origin, ..*self }
+    }
+
+    /// Counts a value of a field; returns which field, and what it is now.
+    fn count(&self, window: &Window<'_>, value: &Range<usize>, trial: Trial) -> (FieldId, Standing) {
+        self.fields.take(window, value, trial, &self.origin, self.now_unix)
+    }
 }
 
 /// Bytes that were accounted for.
@@ -85,6 +120,10 @@ struct Told {
     /// Where in the stream the specific parts with a number lie: the smallest range that covers them.
     specific: Recent<Pseudonym, Range<u64>>,
     by_part: Recent<(Pseudonym, StreamPart), ()>,
+    /// In which fields a number waits.
+    waiting: Recent<(Pseudonym, StreamPart), Vec<FieldId>>,
+    /// Which message of all this is, once something waits.
+    number: Option<u64>,
 }
 
 /// A map that forgets what was put in long ago.
@@ -175,23 +214,49 @@ impl Told {
             *self = Self { message: window.message, ..Self::default() };
         }
         let scene = Scene { key: key_name(window), place: place(window.part), now_unix: lens.now_unix };
+        let mut values = whole_values(window, scene.place);
         scan(window.bytes, &scene, &mut |hit| {
-            if !window.owned.contains(&hit.start) {
-                return;
-            }
-            let facts = HitFacts {
-                part: part(window.part),
-                class: class(hit.class),
-                confidence: confidence(hit.confidence),
-            };
-            let pseudonym = lens.key.pseudonym(hit.number.digits());
-            if !self.is_shown_elsewhere(pseudonym, window)
-                && lens.policy.tells(&facts)
-                && self.is_first(pseudonym, window.part)
-            {
-                into.findings.push(finding(&hit, pseudonym, window, lens));
+            if window.owned.contains(&hit.start) {
+                let value = values.iter().position(|value| *value == (hit.start..hit.end));
+                let field = value.map(|at| lens.count(window, &values.swap_remove(at), hit.trial));
+                into.findings.extend(self.take(&hit, field, window, lens));
             }
         });
+        for value in values {
+            lens.count(window, &value, Trial::Fails);
+        }
+    }
+
+    /// The finding of a hit, if it is to be told, now or when its field has proven itself.
+    fn take(
+        &mut self,
+        hit: &Hit,
+        field: Option<(FieldId, Standing)>,
+        window: &Window<'_>,
+        lens: &Lens<'_>,
+    ) -> Option<Finding> {
+        let pseudonym = lens.key.pseudonym(hit.number.digits());
+        if self.is_shown_elsewhere(pseudonym, window) {
+            return None;
+        }
+        let score = field.map_or(hit.score, |(_, standing)| hit.score_in(standing));
+        let is_told = |confidence| {
+            let (part, class) = (part(window.part), class(hit.class));
+            lens.policy.tells(&HitFacts { part, class, confidence })
+        };
+        let tie = if is_told(confidence(score.confidence())) {
+            if !self.is_first(pseudonym, window.part) {
+                return None;
+            }
+            self.tie_of_told(pseudonym, window.part, lens)
+        } else {
+            let (id, _) = field.filter(|(_, standing)| *standing > Standing::Demoted)?;
+            if hit.trial == Trial::Fails || !is_told(Confidence::High) {
+                return None;
+            }
+            Some(self.tie_of_waiting(pseudonym, window.part, (id, hit.trial), lens)?)
+        };
+        Some(finding(hit, pseudonym, score, tie, window, lens))
     }
 
     /// Whether these are the raw bytes of a specific part that had the number. Takes note of specific parts.
@@ -213,17 +278,59 @@ impl Told {
         }
         is_first
     }
+
+    /// What ties a number that is told to those of it that wait.
+    fn tie_of_told(&mut self, pseudonym: Pseudonym, part: StreamPart, lens: &Lens<'_>) -> Option<Tie> {
+        self.waiting.get(&(pseudonym, part))?;
+        Some(Tie { mention: self.mention(pseudonym, part, lens), waits: None })
+    }
+
+    /// What a number waits for that is not told; `None` where it was told or waits already.
+    fn tie_of_waiting(
+        &mut self,
+        pseudonym: Pseudonym,
+        part: StreamPart,
+        waits: (FieldId, Trial),
+        lens: &Lens<'_>,
+    ) -> Option<Tie> {
+        let key = (pseudonym, part);
+        let mut fields = self.waiting.get(&key).cloned().unwrap_or_default();
+        if self.by_part.get(&key).is_some() || fields.contains(&waits.0) || fields.len() >= WAITING_IN_MAX {
+            return None;
+        }
+        fields.push(waits.0);
+        self.waiting.insert(key, fields);
+        Some(Tie { mention: self.mention(pseudonym, part, lens), waits: Some(waits) })
+    }
+
+    fn mention(&mut self, pseudonym: Pseudonym, of: StreamPart, lens: &Lens<'_>) -> Mention {
+        let message = *self.number.get_or_insert_with(|| lens.fields.number_message());
+        Mention { message, pseudonym, part: part(of) }
+    }
 }
 
-fn finding(hit: &Hit, pseudonym: Pseudonym, window: &Window<'_>, lens: &Lens<'_>) -> Finding {
+/// The values of a window that are ten digits, where it is all of a field's value. A piece of a longer one is none.
+fn whole_values(window: &Window<'_>, place: Place) -> Vec<Range<usize>> {
+    let is_whole = window.part.is_specific() && window.owned == (0..window.bytes.len());
+    if is_whole { ten_digit_values(window.bytes, place).collect() } else { Vec::new() }
+}
+
+fn finding(
+    hit: &Hit,
+    pseudonym: Pseudonym,
+    score: cprvagt_cpr::Score,
+    tie: Option<Tie>,
+    window: &Window<'_>,
+    lens: &Lens<'_>,
+) -> Finding {
     let scrubber = Scrubber::at(lens.now_unix);
     Finding {
         pseudonym,
         sealed: lens.sealer.map(|sealer| sealer.seal(pseudonym, hit.number.digits())),
         class: class(hit.class),
         checksum: checksum(hit.checksum),
-        score: Score::from_tenths(i32::from(hit.score.tenths())),
-        confidence: confidence(hit.confidence),
+        score: reported(score),
+        confidence: confidence(score.confidence()),
         masked: Mask::of(hit.shape.as_str()),
         location: Location {
             protocol: Label::new(window.protocol.as_str()),
@@ -234,7 +341,13 @@ fn finding(hit: &Hit, pseudonym: Pseudonym, window: &Window<'_>, lens: &Lens<'_>
         decodings: window.decodings.iter().map(|decoding| Label::new(decoding.as_str())).collect(),
         host: window.host.map(|host| scrubber.name(host)),
         needs: window.source.end,
+        tie,
     }
+}
+
+/// A score as reports have it.
+pub fn reported(score: cprvagt_cpr::Score) -> Score {
+    Score::from_tenths(i32::from(score.tenths()))
 }
 
 /// The name that speaks for the value: of a JSON path its last step.
@@ -274,7 +387,8 @@ fn checksum(checksum: cprvagt_cpr::Checksum) -> Checksum {
     }
 }
 
-fn confidence(confidence: cprvagt_cpr::Confidence) -> Confidence {
+/// A confidence as reports have it.
+pub fn confidence(confidence: cprvagt_cpr::Confidence) -> Confidence {
     match confidence {
         cprvagt_cpr::Confidence::High => Confidence::High,
         cprvagt_cpr::Confidence::Medium => Confidence::Medium,

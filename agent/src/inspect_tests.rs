@@ -5,6 +5,9 @@ use cprvagt_cpr::citizens::Citizens;
 use super::*;
 use crate::config::Config;
 
+/// 2026-09-21.
+const NOW: i64 = 1_790_000_000;
+
 /// The number of one fictitious citizen, in the official form.
 fn number(seed: u64) -> String {
     let number = Citizens::new(seed).next().unwrap();
@@ -16,7 +19,8 @@ fn number(seed: u64) -> String {
 fn told(level: &str, pieces: &[&[u8]]) -> Vec<String> {
     let config = Config::parse(&format!("[report]\nmin_confidence = \"{level}\"\n")).unwrap();
     let (key, policy) = (Key::random().unwrap(), Policy::new(&config).unwrap());
-    let lens = Lens { key: &key, sealer: None, policy: &policy, now_unix: 1_790_000_000 };
+    let (fields, origin) = (Fields::default(), Origin::default());
+    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: &fields, origin, now_unix: NOW };
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     for piece in pieces {
         inspector.push(piece, &lens, &mut inspected);
@@ -29,7 +33,11 @@ fn told(level: &str, pieces: &[&[u8]]) -> Vec<String> {
         let field = it.location.field.as_ref().map_or("", |field| field.as_str());
         format!("{} {field}", it.location.part.as_str()).trim_end().to_owned()
     };
-    inspected.findings.iter().map(shown).collect()
+    inspected.findings.iter().filter(|it| is_told(it)).map(shown).collect()
+}
+
+fn is_told(finding: &Finding) -> bool {
+    finding.tie.is_none_or(|tie| tie.waits.is_none())
 }
 
 fn post(head: &str, kind: &str, body: &str) -> Vec<u8> {
@@ -108,5 +116,91 @@ fn what_is_remembered_is_bounded_and_lasts() {
         recent.insert(value, ());
         assert!(recent.young.len() + recent.old.len() <= TOLD_MAX);
         assert!(recent.get(&value.saturating_sub(TOLD_MAX / 2 - 1)).is_some());
+    }
+}
+
+/// Score and shape of what is told of a raw stream that comes in pieces.
+fn told_raw(pieces: &[&[u8]]) -> Vec<(Score, Mask)> {
+    let config = Config::parse("[report]\nmin_confidence = \"any\"\n").unwrap();
+    let (key, policy, fields) = (Key::random().unwrap(), Policy::new(&config).unwrap(), Fields::default());
+    let origin = Origin::default();
+    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: &fields, origin, now_unix: NOW };
+    let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
+    pieces.iter().for_each(|piece| inspector.push(piece, &lens, &mut inspected));
+    inspector.finish(&lens, &mut inspected);
+    inspected.findings.into_iter().map(|it| (it.score, it.masked)).collect()
+}
+
+/// The same, of a text that the matcher has as a whole.
+fn found_in(text: &[u8]) -> Vec<(Score, Mask)> {
+    let mut found = Vec::new();
+    scan(text, &Scene { key: None, place: Place::Other, now_unix: NOW }, &mut |hit| {
+        found.push((reported(hit.score), Mask::of(hit.shape.as_str())));
+    });
+    found
+}
+
+/// Texts whose numbers are judged by what is far from them, in UTF-8 and both orders of UTF-16.
+fn far_reaching() -> Vec<Vec<u8>> {
+    let n = number(1);
+    let (date, serial) = n.split_once('-').unwrap();
+    let dated = format!("{}.{}.{}-{serial}", &date[..2], &date[2..4], &date[4..]);
+    let far = format!("personnummer{}", " ".repeat(28));
+    let templates = [
+        format!("cpr: {n}"),
+        format!("{far}{date}{serial}"),
+        format!("\"system\":\"urn:oid:1.2.208.176.1.2\",\"value\":\"{date}{serial}\""),
+        format!("ordrenummer: {date} - {serial}&#x0002d;&#x00020; "),
+        // These two are no candidates in UTF-16.
+        format!("%22cpr%22%3A%22{date}%2D{serial}%22"),
+        format!("cpr {dated} og mere"),
+    ];
+    let padding = "en linje uden noget i ".repeat(8);
+    let padded = templates.map(|text| format!("~{padding}{text} {padding}"));
+    let wide = |order: fn(u16) -> [u8; 2]| {
+        padded[..4].iter().map(move |text| text.encode_utf16().flat_map(order).collect::<Vec<u8>>())
+    };
+    let wide: Vec<_> = wide(u16::to_le_bytes).chain(wide(u16::to_be_bytes)).collect();
+    padded.into_iter().map(String::into_bytes).chain(wide).collect()
+}
+
+#[test]
+fn raw_bytes_cut_anywhere_are_read_as_a_whole() {
+    for (number, text) in far_reaching().iter().enumerate() {
+        let expected = found_in(text);
+        assert_eq!(expected.len(), 1, "text {number}");
+        for cut in 0..=text.len() {
+            let (one, two) = text.split_at(cut);
+            assert_eq!(told_raw(&[one, two]), expected, "text {number} cut at {cut}");
+        }
+        for size in [1, 2, 3, 7, 50] {
+            let pieces: Vec<&[u8]> = text.chunks(size).collect();
+            assert_eq!(told_raw(&pieces), expected, "text {number} in pieces of {size}");
+        }
+    }
+}
+
+/// A stream is shown in windows of 64 KiB, whose borders fall anywhere in a text.
+#[test]
+fn raw_bytes_are_read_as_a_whole_where_windows_end() {
+    const WINDOW: usize = 64 * 1024;
+    for (number, text) in far_reaching().iter().enumerate() {
+        let expected = found_in(text);
+        for start in (WINDOW - text.len() - 100..WINDOW + 100).step_by(2) {
+            let stream = [&b"~ ".repeat(start / 2)[..], text].concat();
+            assert_eq!(told_raw(&[&stream]), expected, "text {number} at {start}");
+        }
+    }
+}
+
+/// A JSON string longer than the decoder's buffer is shown in pieces.
+#[test]
+fn long_json_strings_are_read_as_a_whole() {
+    let n = number(1);
+    let escaped: String = "personnummer:".chars().map(|it| format!("\\u{:04x}", u32::from(it))).collect();
+    for before in (64_000..66_400).step_by(5) {
+        let (words, more) = ("ord ".repeat(before / 4), "ord ".repeat(9000));
+        let json = format!("{{\"t\":\"{words}{escaped}{}{n} {more}\"}}", "+".repeat(before % 4));
+        assert_eq!(told("high", &[&post(HEAD, "application/json", &json)]), ["json t"], "{before}");
     }
 }

@@ -10,6 +10,7 @@ mod command;
 mod config;
 mod doctor;
 mod enrol;
+mod fields;
 mod host;
 mod inspect;
 mod join;

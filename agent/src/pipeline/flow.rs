@@ -15,6 +15,7 @@ use cprvagt_stream::tls::{client_hello, server_hello};
 
 use super::plain::{Outlet, PlainFlow};
 use crate::{
+    fields::Origin,
     inspect::{Finding, Inspected, Inspector, Lens},
     join::{
         records::{Met, RecordHeader, RecordReader},
@@ -143,8 +144,7 @@ impl FlowState {
 
     /// The far end.
     pub fn remote(&self) -> SocketAddr {
-        let ip = IpAddr::V6(Ipv6Addr::from(self.kernel.remote)).to_canonical();
-        SocketAddr::new(ip, u16::try_from(self.kernel.remote_port).unwrap_or(0))
+        remote(&self.kernel)
     }
 
     /// Which end this host is.
@@ -170,6 +170,7 @@ impl FlowState {
         }
         let Some(plain) = &mut self.plain else { return Vec::new() };
         let mut inspected = Inspected::default();
+        let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
         let mut outlet = Outlet { inspector: &mut self.inspector, lens, into: &mut inspected };
         match self.kernel.protocol {
             TCP => plain.segment(record, bytes, &mut outlet),
@@ -179,12 +180,13 @@ impl FlowState {
     }
 
     fn copied_records(&mut self, seq: u32, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
+        let here = lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
         let Copied { records, next_seq, hole_bytes, bare } = &mut self.copied;
         let (mut headers, mut inspected) = (Vec::new(), Inspected::default());
         let mut take = |met: Met<'_>| match met {
             Met::Record(header) => headers.push(header),
             Met::NoRecord(bytes) => {
-                bare.get_or_insert_with(Inspector::stream).push(bytes, lens, &mut inspected)
+                bare.get_or_insert_with(Inspector::stream).push(bytes, &here, &mut inspected)
             }
         };
         let hole = next_seq.map_or(0, |next| seq.wrapping_sub(next)) as i32;
@@ -262,6 +264,7 @@ impl FlowState {
 
     fn inspect_write(&mut self, write: &Write, lens: &Lens<'_>) {
         let mut inspected = Inspected::default();
+        let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
         self.inspector.push_write(write, lens, &mut inspected);
         self.tap = write.tap();
         self.hold(inspected);
@@ -336,12 +339,13 @@ impl FlowState {
     /// No bytes came for a while.
     pub fn quiet(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let mut bare = Inspected::default();
+        let here = lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
         if let Some(inspector) = &mut self.copied.bare {
-            inspector.quiet(lens, &mut bare);
+            inspector.quiet(&here, &mut bare);
         }
-        let mut told = self.settle_plain(bare);
         let mut inspected = Inspected::default();
-        self.inspector.quiet(lens, &mut inspected);
+        self.inspector.quiet(&here, &mut inspected);
+        let mut told = self.settle_plain(bare);
         if self.tls.is_none() {
             told.extend(self.settle_plain(inspected));
             return told;
@@ -376,16 +380,16 @@ impl FlowState {
     /// Nothing more is expected: everything that is still held is told as it stands. May be called again.
     pub fn finish(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let mut told = self.finish_plain(lens);
-        let mut bare = Inspected::default();
+        let (mut bare, mut inspected) = (Inspected::default(), Inspected::default());
+        let here = lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
         if let Some(inspector) = &mut self.copied.bare {
-            inspector.finish(lens, &mut bare);
+            inspector.finish(&here, &mut bare);
+        }
+        if self.tls.is_some() {
+            self.inspector.finish(&here, &mut inspected);
         }
         told.extend(self.settle_plain(bare));
-        if self.tls.is_some() {
-            let mut inspected = Inspected::default();
-            self.inspector.finish(lens, &mut inspected);
-            self.hold(inspected);
-        }
+        self.hold(inspected);
         while let Some(held) = self.held.pop_front() {
             let outcome = match self.outcome(&held) {
                 Outcome::NotSent if !self.closed => Outcome::Unknown,
@@ -399,6 +403,7 @@ impl FlowState {
     fn finish_plain(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let Some(mut plain) = self.plain.take() else { return Vec::new() };
         let mut inspected = Inspected::default();
+        let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
         plain.finish(&mut Outlet { inspector: &mut self.inspector, lens, into: &mut inspected });
         self.settle_plain(inspected)
     }
@@ -453,6 +458,26 @@ impl FlowState {
             account.take_back(over);
         }
         account
+    }
+}
+
+fn remote(kernel: &Flow) -> SocketAddr {
+    let ip = IpAddr::V6(Ipv6Addr::from(kernel.remote)).to_canonical();
+    SocketAddr::new(ip, u16::try_from(kernel.remote_port).unwrap_or(0))
+}
+
+/// Who sends on the flow, and to whom.
+fn origin<'a>(
+    kernel: &Flow,
+    process: Option<&'a Arc<ProcessFacts>>,
+    server_name: Option<&'a Scrubbed>,
+) -> Origin<'a> {
+    Origin {
+        process: process.map(Arc::as_ref),
+        comm: kernel.owner.comm,
+        is_server: kernel.owner.role == Role::Server as u32,
+        server_name,
+        remote: Some(remote(kernel)),
     }
 }
 

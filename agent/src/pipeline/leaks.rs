@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cprvagt_abi::{Role, TlsWrite};
 use cprvagt_report::{
-    Destination, Direction, Endpoint, Host, Label, Leak, LeakId, LeakSchema, Moment, Outcome, Process, Proof,
-    Protocol, System, Transport,
+    Confidence, Destination, Direction, Endpoint, Host, Label, Leak, LeakId, LeakSchema, Moment, Outcome,
+    Process, Proof, Protocol, System, Transport,
 };
 
 use super::flow::{FlowState, Told};
@@ -90,10 +90,12 @@ impl Teller<'_> {
         }
     }
 
+    /// What a finding breaks. One that waits is judged as what it will be when it is told.
     fn verdict(&self, facts: &FlowFacts<'_>, told: &Told) -> Option<Verdict> {
         let finding = &told.finding;
-        let hit =
-            HitFacts { part: finding.location.part, class: finding.class, confidence: finding.confidence };
+        let waits = finding.tie.is_some_and(|tie| tie.waits.is_some());
+        let confidence = if waits { Confidence::High } else { finding.confidence };
+        let hit = HitFacts { part: finding.location.part, class: finding.class, confidence };
         self.policy.verdict(facts, &hit)
     }
 

@@ -7,7 +7,10 @@
 mod blind;
 mod flow;
 mod leaks;
+mod losses;
 mod plain;
+mod proving;
+pub mod waiting;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,15 +19,18 @@ use std::{
 };
 
 use cprvagt_abi::{Counter, Flow, TlsHello, TlsWrite, Verdict};
-use cprvagt_report::{Host, Leak, Ledger, Moment, Outcome};
+use cprvagt_report::{Host, Leak, Ledger, Outcome};
 
 use self::{
     blind::BlindSpots,
     flow::{FlowState, Told},
     leaks::Teller,
+    losses::Losses,
+    proving::{Proving, now_unix},
 };
 use crate::{
-    inspect::{Inspected, Inspector, Lens},
+    fields::Origin,
+    inspect::{Inspected, Inspector, Lens, Tie},
     join::{
         records::RecordHeader,
         tls_flow::TlsFlow,
@@ -73,8 +79,7 @@ pub struct Keys {
 /// The stages behind the taps.
 pub struct Pipeline {
     policy: Policy,
-    key: Key,
-    sealer: Option<Sealer>,
+    keys: Keys,
     host: Host,
     flows: HashMap<u64, FlowState>,
     /// Flows opened so far.
@@ -87,25 +92,16 @@ pub struct Pipeline {
     processes: Processes,
     book: Book,
     blind_spots: BlindSpots,
-    lost_before: Losses,
-}
-
-/// The kernel's loss counters at one moment.
-#[derive(Clone, Copy)]
-struct Losses {
-    at: Moment,
-    bytes: u64,
-    records: u64,
+    proving: Proving,
+    losses: Losses,
 }
 
 impl Pipeline {
     /// Empty stages.
     pub fn new(policy: Policy, keys: Keys, host: Host, processes: Processes) -> Self {
-        let Keys { key, sealer } = keys;
         Self {
             policy,
-            key,
-            sealer,
+            keys,
             host,
             flows: HashMap::new(),
             opened: 0,
@@ -116,7 +112,8 @@ impl Pipeline {
             processes,
             book: Book::open(),
             blind_spots: BlindSpots::new(Instant::now()),
-            lost_before: Losses { at: Moment::now(), bytes: 0, records: 0 },
+            proving: Proving::default(),
+            losses: Losses::none(),
         }
     }
 
@@ -171,12 +168,13 @@ impl Pipeline {
         }
     }
 
-    fn lens<'a>(key: &'a Key, sealer: Option<&'a Sealer>, policy: &'a Policy) -> Lens<'a> {
-        Lens { key, sealer, policy, now_unix: Moment::now().0.as_second() }
+    fn lens<'a>(Keys { key, sealer }: &'a Keys, policy: &'a Policy, proving: &'a Proving) -> Lens<'a> {
+        let (sealer, fields, origin) = (sealer.as_ref(), &proving.fields, Origin::default());
+        Lens { key, sealer, policy, fields, origin, now_unix: now_unix() }
     }
 
     fn teller(&self) -> Teller<'_> {
-        let scrubber = Scrubber::at(Moment::now().0.as_second());
+        let scrubber = Scrubber::at(now_unix());
         Teller { policy: &self.policy, host: &self.host, scrubber }
     }
 
@@ -215,20 +213,26 @@ impl Pipeline {
         act: impl FnOnce(&mut FlowState, &Lens<'_>) -> Vec<Told>,
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let told = act(flow, &Self::lens(&self.key, self.sealer.as_ref(), &self.policy));
+        let told = act(flow, &Self::lens(&self.keys, &self.policy, &self.proving));
         self.restless.insert(id, now);
-        self.tell(id, told, ask);
+        self.tell(id, told, now, ask);
     }
 
-    fn tell(&mut self, id: u64, told: Vec<Told>, ask: &mut dyn FnMut(Request)) {
-        let Some(flow) = self.flows.get(&id).filter(|_| !told.is_empty()) else { return };
+    fn tell(&mut self, id: u64, told: Vec<Told>, now: Instant, ask: &mut dyn FnMut(Request)) {
+        let Some(flow) = self.flows.get(&id) else { return };
         let teller = self.teller();
-        let leaks: Vec<Leak> = told.into_iter().filter_map(|told| teller.leak(flow, told)).collect();
-        self.tell_all(leaks, ask);
+        let tied = |told: Told| (told.finding.tie, teller.leak(flow, told));
+        let leaks: Vec<_> = told.into_iter().map(tied).filter_map(|(tie, leak)| Some((tie, leak?))).collect();
+        self.tell_all(leaks, now, ask);
     }
 
-    fn tell_all(&mut self, leaks: Vec<Leak>, ask: &mut dyn FnMut(Request)) {
-        for leak in leaks {
+    /// Tells leaks, after those that have waited for a field that is proven by now.
+    fn tell_all(&mut self, leaks: Vec<(Option<Tie>, Leak)>, now: Instant, ask: &mut dyn FnMut(Request)) {
+        let mut told = self.proving.take_proven(&self.policy);
+        let settled =
+            leaks.into_iter().filter_map(|(tie, leak)| self.proving.settle(tie, leak, &self.policy, now));
+        told.extend(settled);
+        for leak in told {
             self.book.leak();
             ask(Request::Tell(Box::new(leak)));
         }
@@ -296,7 +300,7 @@ impl Pipeline {
             let process = self.process_of(call.tgid, now);
             if !self.policy.limits_scope() || self.policy.in_scope(process.as_deref()) {
                 let leaks = self.leaks_to_unknown(session, &call, process.as_deref());
-                self.tell_all(leaks, ask);
+                self.tell_all(leaks, now, ask);
             }
         }
     }
@@ -306,8 +310,9 @@ impl Pipeline {
         session: Vec<Write>,
         call: &TlsWrite,
         process: Option<&ProcessFacts>,
-    ) -> Vec<Leak> {
-        let lens = Self::lens(&self.key, self.sealer.as_ref(), &self.policy);
+    ) -> Vec<(Option<Tie>, Leak)> {
+        let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+        let lens = lens.of(Origin { process, comm: call.comm, ..Origin::default() });
         let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
         let tap = session.first().map_or("tls", Write::tap);
         let mut calls = TlsFlow::default();
@@ -321,7 +326,7 @@ impl Pipeline {
         inspected
             .findings
             .into_iter()
-            .filter_map(|it| teller.leak_to_unknown(call, process, told(it)))
+            .filter_map(|it| Some((it.tie, teller.leak_to_unknown(call, process, told(it))?)))
             .collect()
     }
 
@@ -342,14 +347,15 @@ impl Pipeline {
         for id in quiet {
             self.restless.remove(&id);
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.quiet(&Self::lens(&self.key, self.sealer.as_ref(), &self.policy));
-                self.tell(id, told, ask);
+                let told = flow.quiet(&Self::lens(&self.keys, &self.policy, &self.proving));
+                self.tell(id, told, now, ask);
             }
         }
         let overdue = self.unbound.take_overdue(now);
         self.give_up(overdue, now, ask);
         let is_over = |ended: Instant| now.saturating_duration_since(ended) >= ENDED_KEPT;
-        self.retire(|flow| flow.ended.is_some_and(is_over), ask);
+        self.retire(|flow| flow.ended.is_some_and(is_over), now, ask);
+        self.proving.forget_old(now);
         if self.blind_spots.is_due(now) {
             self.tell_blind_spots();
         }
@@ -370,12 +376,12 @@ impl Pipeline {
     }
 
     /// Folds flows into the book; what they still hold is told.
-    fn retire(&mut self, done: impl Fn(&FlowState) -> bool, ask: &mut dyn FnMut(Request)) {
+    fn retire(&mut self, done: impl Fn(&FlowState) -> bool, now: Instant, ask: &mut dyn FnMut(Request)) {
         let gone: Vec<u64> = self.flows.iter().filter(|(_, flow)| done(flow)).map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.finish(&Self::lens(&self.key, self.sealer.as_ref(), &self.policy));
-                self.tell(id, told, ask);
+                let told = flow.finish(&Self::lens(&self.keys, &self.policy, &self.proving));
+                self.tell(id, told, now, ask);
             }
             self.restless.remove(&id);
             if let Some(flow) = self.flows.remove(&id) {
@@ -418,11 +424,7 @@ impl Pipeline {
 
     /// Notes what the kernel has lost since the last call.
     pub fn note_losses(&mut self, counters: &[u64; Counter::COUNT as usize]) {
-        let bytes = counters[Counter::WireLostBytes as usize] + counters[Counter::TlsLostBytes as usize];
-        let now = Losses { at: Moment::now(), bytes, records: counters[Counter::ControlLost as usize] };
-        let before = self.lost_before;
-        self.book.lost_between(before.at, now.at, now.bytes - before.bytes, now.records - before.records);
-        self.lost_before = now;
+        self.losses.note(counters, &mut self.book);
     }
 
     /// Takes another policy for all that is judged from now on.
@@ -467,7 +469,7 @@ impl Pipeline {
                 flow.count(*totals);
             }
         }
-        self.retire(|_| true, ask);
+        self.retire(|_| true, now, ask);
         self.book.close()
     }
 

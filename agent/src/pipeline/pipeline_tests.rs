@@ -11,6 +11,9 @@ use crate::{
     join::sample::{self, CallSample, FlowSample},
 };
 
+#[path = "proving_tests.rs"]
+mod proving;
+
 const CLIENT: u32 = 4_000_001;
 const WAIT: Duration = Duration::from_secs(11);
 
