@@ -42,7 +42,8 @@ const DEMOTED_PERCENT_MAX: usize = 5;
 pub enum Trial {
     /// No number, or one that does not pass.
     Fails,
-    /// It passes, and may be chance: a foreign number, a time of day, a member of a sequence. Does not count as passing.
+    /// It passes, and may be chance: a foreign number, a time of day, a member of a sequence. Does not count as
+    /// passing.
     PassesInDoubt,
     /// It passes, and is near now as a Unix time. Counts where another value of the field passes that is not.
     PassesAsTime,
@@ -190,8 +191,8 @@ mod tests {
     const TRIALS: [Trial; 5] =
         [Trial::Fails, Trial::PassesInDoubt, Trial::PassesAsTime, Trial::PassesUnlikeName, Trial::Passes];
 
-    /// Values of dates of their own, by letter: `+` passes, `n` unlike its name, `t` as a time, `?` in doubt, `-` fails;
-    /// a digit passes and has that date.
+    /// Values of dates of their own, by letter: `+` passes, `n` unlike its name, `t` as a time, `?` in doubt, `-`
+    /// fails; a digit passes and has that date.
     fn profile(values: &str) -> Profile {
         let mut profile = Profile::new(0);
         for (value, letter) in (1000..).zip(values.chars()) {

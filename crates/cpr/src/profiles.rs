@@ -44,13 +44,17 @@ impl Profiles {
             self.make_room(now_s);
         }
         let profile = self.fields.entry(id).or_insert_with(|| Profile::new(now_s));
+        if is_stale(profile, now_s) {
+            *profile = Profile::new(now_s);
+        }
         profile.take(sighting, now_s);
         profile.standing(now_s)
     }
 
     /// What a field is at this moment; open if nothing is known of it.
     pub fn standing(&self, id: FieldId, now_s: i64) -> Standing {
-        self.fields.get(&id).map_or(Standing::Open, |profile| profile.standing(now_s))
+        let known = self.fields.get(&id).filter(|profile| !is_stale(profile, now_s));
+        known.map_or(Standing::Open, |profile| profile.standing(now_s))
     }
 
     /// How many fields are known.
@@ -64,7 +68,7 @@ impl Profiles {
     }
 
     fn make_room(&mut self, now_s: i64) {
-        self.fields.retain(|_, profile| now_s.saturating_sub(profile.seen_s()) <= FIELD_KEPT_S);
+        self.fields.retain(|_, profile| !is_stale(profile, now_s));
         if self.fields.len() >= FIELDS_MAX {
             let mut ranked = self.ranked(now_s);
             ranked.sort_unstable_by_key(|&(rank, seen_s, _)| (core::cmp::Reverse(rank), seen_s));
@@ -84,6 +88,10 @@ impl Profiles {
             .flat_map(|of_one| of_one.iter().enumerate().map(|(rank, (id, worth))| (rank, worth.1, *id)))
             .collect()
     }
+}
+
+fn is_stale(profile: &Profile, now_s: i64) -> bool {
+    now_s.saturating_sub(profile.seen_s()) > FIELD_KEPT_S
 }
 
 #[cfg(test)]
@@ -149,7 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn a_field_without_values_is_forgotten_when_there_is_no_room() {
+    fn a_field_without_values_is_forgotten() {
+        let (mut profiles, late) = (Profiles::default(), 2 * FIELD_KEPT_S + 1);
+        see(&mut profiles, id(0, 0), 1, 0);
+        assert_eq!(see(&mut profiles, id(0, 0), 2, FIELD_KEPT_S), Standing::Likely);
+        see(&mut profiles, id(0, 0), 3, FIELD_KEPT_S);
+        assert_eq!(profiles.standing(id(0, 0), late - 1), Standing::Certain);
+        assert_eq!(profiles.standing(id(0, 0), late), Standing::Open);
+        assert_eq!(see(&mut profiles, id(0, 0), 4, late), Standing::Open);
+    }
+
+    #[test]
+    fn fields_without_values_make_room_first() {
         let mut profiles = Profiles::default();
         see(&mut profiles, id(0, 0), 1, 0);
         see(&mut profiles, id(0, 0), 2, 0);

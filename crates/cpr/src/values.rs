@@ -7,8 +7,8 @@ use crate::Place;
 /// Values of one text at most: path segments, of which a URL has few.
 const VALUES_MAX: usize = 16;
 
-/// Where `text`, which stands in `place`, is ten digits and nothing else: a segment of a path, or all of any other value,
-/// white space aside. In rising order, sixteen at most.
+/// Where `text`, which stands in `place`, is ten digits and nothing else: a segment of a path, or all of any other
+/// value, white space aside. In rising order, sixteen at most.
 pub fn ten_digit_values(text: &[u8], place: Place) -> impl Iterator<Item = Range<usize>> {
     let pieces = text.split(move |&byte| byte == b'/' && place == Place::UrlPath);
     let ranges = pieces.scan(0, |next, piece| {

@@ -118,8 +118,11 @@ fn remainder([day, month, year]: [u32; 3], serial: u32) -> u32 {
     digits.as_flattened().iter().zip(weights).map(|(digit, weight)| digit * weight).sum::<u32>() % 11
 }
 
+/// Makes one value; the number is now, in Unix seconds.
+pub type Draw = fn(&mut fastrand::Rng, i64) -> u64;
+
 /// Kinds of ten-digit values that servers send, each with what makes one near `now_unix`.
-pub const KINDS: [(&str, fn(&mut fastrand::Rng, i64) -> u64); 12] = [
+pub const KINDS: [(&str, Draw); 12] = [
     ("uniform, ten digits", |random, _| random.u64(..ALL)),
     ("nine digits, padded with a zero", |random, _| random.u64(100_000_000..1_000_000_000)),
     ("31 bits (GA client id, cache buster)", |random, _| random.u64(1_000_000_000..1 << 31)),
