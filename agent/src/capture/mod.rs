@@ -22,6 +22,7 @@ mod methods;
 mod pclntab;
 mod probes;
 mod reader;
+mod returns;
 mod ring;
 mod site;
 mod symbols;

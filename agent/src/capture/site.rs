@@ -129,7 +129,7 @@ fn first_emulated(function: &FunctionCode, from: u64, arguments: &[Register]) ->
 }
 
 /// Whether the kernel emulates this instruction instead of stepping it.
-fn is_emulated(instruction: &Instruction) -> bool {
+pub(super) fn is_emulated(instruction: &Instruction) -> bool {
     match instruction.flow_control() {
         FlowControl::Call | FlowControl::UnconditionalBranch => {
             instruction.op0_kind() == OpKind::NearBranch64

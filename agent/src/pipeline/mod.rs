@@ -8,6 +8,7 @@ mod blind;
 mod flow;
 mod leaks;
 mod plain;
+mod requests;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,6 +23,7 @@ use self::{
     blind::BlindSpots,
     flow::{FlowState, Told},
     leaks::Teller,
+    requests::{Head, Requests},
 };
 use crate::{
     inspect::{Inspected, Inspector, Lens},
@@ -84,6 +86,7 @@ pub struct Pipeline {
     restless: HashMap<u64, Instant>,
     writes: Writes,
     unbound: Unbound,
+    requests: Requests,
     processes: Processes,
     book: Book,
     blind_spots: BlindSpots,
@@ -113,6 +116,7 @@ impl Pipeline {
             restless: HashMap::new(),
             writes: Writes::default(),
             unbound: Unbound::default(),
+            requests: Requests::default(),
             processes,
             book: Book::open(),
             blind_spots: BlindSpots::new(Instant::now()),
@@ -268,6 +272,10 @@ impl Pipeline {
         if self.out_of_scope.contains(&id) {
             return;
         }
+        if write.is_read() {
+            let heads = self.requests.take(write, now);
+            return self.look_at_requests(heads, now, ask);
+        }
         if self.flows.contains_key(&id) {
             let earlier = self.unbound.take_by_session(write.call.tgid, write.call.session);
             let writer = self.process_of(write.call.tgid, now);
@@ -282,6 +290,37 @@ impl Pipeline {
         }
         let given_up = self.unbound.wait(write, now);
         self.give_up(given_up, now, ask);
+    }
+
+    /// Tells the numbers that requests to a server of this host bring in their heads.
+    fn look_at_requests(&mut self, heads: Vec<Head>, now: Instant, ask: &mut dyn FnMut(Request)) {
+        for head in heads {
+            let Some(call) = head.first().map(|read| read.call) else { continue };
+            let process = self.process_of(call.tgid, now);
+            if self.policy.limits_scope() && !self.policy.in_scope(process.as_deref()) {
+                continue;
+            }
+            let leaks = self.leaks_in_request(&head, &call, process.as_deref());
+            self.tell_all(leaks, ask);
+        }
+    }
+
+    fn leaks_in_request(
+        &self,
+        head: &Head,
+        call: &TlsWrite,
+        process: Option<&ProcessFacts>,
+    ) -> Vec<Leak> {
+        let lens = Self::lens(&self.key, self.sealer.as_ref(), &self.policy);
+        let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
+        head.iter().for_each(|read| inspector.push_write(read, &lens, &mut inspected));
+        inspector.finish(&lens, &mut inspected);
+        let (teller, flow) = (self.teller(), self.flows.get(&call.flow));
+        let tap = head.first().map_or("tls", Write::tap);
+        let certain = flow.is_some();
+        let told = |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Sent, certain };
+        let findings = inspected.findings.into_iter();
+        findings.filter_map(|it| teller.leak_of_request(flow, call, process, told(it))).collect()
     }
 
     /// Tells what is in writes whose flow nobody knows: reported, never dropped, never invented. Each
@@ -348,6 +387,8 @@ impl Pipeline {
         }
         let overdue = self.unbound.take_overdue(now);
         self.give_up(overdue, now, ask);
+        let overdue = self.requests.take_overdue(now);
+        self.look_at_requests(overdue, now, ask);
         let is_over = |ended: Instant| now.saturating_duration_since(ended) >= ENDED_KEPT;
         self.retire(|flow| flow.ended.is_some_and(is_over), ask);
         if self.blind_spots.is_due(now) {
@@ -461,6 +502,8 @@ impl Pipeline {
         self.write_all(cut, now, ask);
         let abandoned = self.unbound.take_all();
         self.give_up(abandoned, now, ask);
+        let cut = self.requests.take_all();
+        self.look_at_requests(cut, now, ask);
         self.open_unannounced(kernel, now);
         for (id, flow) in &mut self.flows {
             if let Some(totals) = kernel.get(id) {
