@@ -112,7 +112,6 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
     } else {
         let call = tls_call::read(ctx, cookie, (task >> 32) as u32)?;
         refuse_second_probe(ctx, task, &call)?;
-        tls_call::refuse_server(&call)?;
         call
     };
     let random = tls_call::random_of(&call);
@@ -122,6 +121,10 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
         Some(bound) => accept(bound)?,
         None => 0,
     };
+    // Last, since what is not copied anyway need not be asked whose it is.
+    if !reads {
+        tls_call::refuse_server(&call)?;
+    }
     let write = flows::new_id();
     if Function::sends_file(Site::function_of(call.cookie)) {
         put_file(&call, write, flow, &random);
