@@ -28,8 +28,8 @@ pub(super) fn return_sites(code: &[u8], address: u64) -> Vec<ProbeSite> {
 pub(super) fn tail(code: &[u8], address: u64) -> Option<u64> {
     let within = address..address.saturating_add(code.len() as u64);
     let body = Body::reachable(code, address);
-    let mut jumps = body.instructions.values().filter(|it| it.flow_control() == FlowControl::UnconditionalBranch);
-    jumps.map(|it| it.near_branch_target()).find(|to| !within.contains(to))
+    let jumps = body.instructions.values().filter(|it| it.flow_control() == FlowControl::UnconditionalBranch);
+    jumps.map(Instruction::near_branch_target).find(|to| !within.contains(to))
 }
 
 /// The instructions that can be reached, by address.
