@@ -37,6 +37,9 @@ pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(RE
 /// Which flow's ClientHello had a random.
 #[map]
 pub static RANDOMS: LruHashMap<[u64; 4], Bound> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// Processes that user space was told of since they run their program.
+#[map]
+pub static SEEN: LruHashMap<u32, u32> = LruHashMap::with_max_entries(RECENT_MAX, 0);
 /// How often the process of this number has become another program or ended, since a session of it was noted: what is
 /// known of its memory from before is not true of it any more.
 #[map]

@@ -32,7 +32,7 @@ use crate::{
     flows,
     maps::{Bound, FLOWS, LAST_CALLS, LastCall, RANDOMS, is_own},
     packet::TCP,
-    processes::current_comm,
+    processes::{current_comm, see},
     ring::{self, Put},
     tls_call::{self, Call},
     tls_reads, tls_sites, verifier,
@@ -125,6 +125,7 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
     if !reads {
         tls_call::refuse_server(&call)?;
     }
+    see(call.tgid);
     let write = flows::new_id();
     if Function::sends_file(Site::function_of(call.cookie)) {
         put_file(&call, write, flow, &random);

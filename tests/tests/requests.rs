@@ -137,6 +137,17 @@ fn python() {
     );
 }
 
+/// Node reads from memory, not from the socket.
+#[test]
+fn node() {
+    let command = |_: &Lab, address: IpAddr, port: u16, files: &[PathBuf; 2]| {
+        let mut node = Command::new("node");
+        node.arg(format!("{PROGRAMS}/https_server.mjs")).args([address.to_string(), port.to_string()]).args(files);
+        node
+    };
+    check("node", &Server { program: "node", port: 18_504, tap: "openssl.SSL_read", command, is_for_one: false });
+}
+
 #[test]
 fn gnutls() {
     let command = |lab: &Lab, address: IpAddr, port: u16, files: &[PathBuf; 2]| {

@@ -161,9 +161,13 @@ impl Pipeline {
                 let done = self.writes.file(&file, self.processes.file_part(&range));
                 self.write_all(done, now, ask);
             }
+            Record::ProcessSeen(seen) => {
+                // Looked at now: it may be gone when its traffic is judged.
+                self.processes.facts(seen.tgid, now);
+            }
             Record::ProcessExec(exec) => {
                 self.abandon(exec.tgid, now, ask);
-                self.processes.exec(exec.tgid, None, now);
+                self.processes.exec(exec.tgid);
             }
             Record::ProcessExit(exit) => {
                 self.abandon(exit.tgid, now, ask);
