@@ -18,6 +18,7 @@ mod judge;
 mod keys;
 mod ledger;
 mod logging;
+mod nap;
 mod pipeline;
 mod privacy;
 mod process;

@@ -70,7 +70,8 @@ pub struct Processes {
 #[derive(Debug)]
 struct Known {
     facts: Arc<ProcessFacts>,
-    checked: Instant,
+    /// When it was last seen to be this process; `None`: it may have become another program since.
+    checked: Option<Instant>,
     died: Option<Instant>,
 }
 
@@ -139,6 +140,7 @@ impl Processes {
             // The kernel's own threads have none.
             if facts.exe.is_some() {
                 processes.remember(facts, now);
+                processes.exec(pid);
             }
         }
         processes
@@ -148,19 +150,18 @@ impl Processes {
     pub fn facts(&mut self, pid: u32, now: Instant) -> Arc<ProcessFacts> {
         if let Some(known) = self.known.get(&pid)
             && known.died.is_none()
-            && now.saturating_duration_since(known.checked) < TRUSTED_FOR
+            && known.checked.is_some_and(|checked| now.saturating_duration_since(checked) < TRUSTED_FOR)
         {
             return Arc::clone(&known.facts);
         }
         self.look_again(pid, now)
     }
 
-    /// Takes note that `pid` now runs another program, `filename` as far as the kernel told it. Reads at
-    /// once, since a short-lived process may be gone when its traffic is judged.
-    pub fn exec(&mut self, pid: u32, filename: Option<&str>, now: Instant) {
-        let mut facts = self.source.read(pid);
-        facts.exe = facts.exe.or_else(|| filename.map(str::to_owned));
-        self.remember(facts, now);
+    /// Takes note that `pid` may run another program from now on.
+    pub fn exec(&mut self, pid: u32) {
+        if let Some(known) = self.known.get_mut(&pid) {
+            known.checked = None;
+        }
     }
 
     /// A part of a file that a process has open.
@@ -187,7 +188,7 @@ impl Processes {
             }
             let same_program = exe.is_none() || exe == known.facts.exe;
             if start_ticks.is_some() && start_ticks == known.facts.start_ticks && same_program {
-                known.checked = now;
+                known.checked = Some(now);
                 return Arc::clone(&known.facts);
             }
         }
@@ -200,7 +201,7 @@ impl Processes {
             self.make_room(now);
         }
         let facts = Arc::new(facts);
-        let known = Known { facts: Arc::clone(&facts), checked: now, died: None };
+        let known = Known { facts: Arc::clone(&facts), checked: Some(now), died: None };
         self.known.insert(facts.pid, known);
         facts
     }
@@ -212,7 +213,8 @@ impl Processes {
         if self.known.len() < PROCESSES_MAX {
             return;
         }
-        let mut by_age: Vec<(Instant, u32)> = self.known.iter().map(|(pid, it)| (it.checked, *pid)).collect();
+        let mut by_age: Vec<(Option<Instant>, u32)> =
+            self.known.iter().map(|(pid, it)| (it.checked, *pid)).collect();
         by_age.sort_unstable();
         for (_, pid) in by_age.into_iter().take(PROCESSES_MAX / 4) {
             self.known.remove(&pid);

@@ -27,7 +27,7 @@ fn a_process_that_is_gone_is_all_unknown() {
 fn the_dead_are_remembered_for_a_while() {
     let dir = procfs("/bin/short", 1);
     let (mut processes, now) = (over(&dir), Instant::now());
-    processes.exec(7, Some("/bin/short"), now);
+    processes.facts(7, now);
     processes.exit(7, now);
     fs::remove_dir_all(dir.path().join("7")).unwrap();
     let exe = |processes: &mut Processes, after| processes.facts(7, now + after).exe.clone();
@@ -44,6 +44,15 @@ fn one_that_ran_before_is_known_when_it_is_gone() {
     fs::remove_dir_all(dir.path().join("7")).unwrap();
     let facts = processes.facts(7, now + Duration::from_secs(5));
     assert_eq!(facts.exe.as_deref(), Some("/bin/short"));
+}
+
+#[test]
+fn one_that_ran_before_may_have_become_another_program() {
+    let dir = procfs("/bin/sh", 1);
+    let now = Instant::now();
+    let mut processes = Processes::of_running(Box::new(Procfs::new(dir.path())), now);
+    run_program(&dir, "/usr/bin/curl", 1);
+    assert_eq!(processes.facts(7, now).exe.as_deref(), Some("/usr/bin/curl"));
 }
 
 #[test]
@@ -71,15 +80,14 @@ fn a_zombie_keeps_its_executable() {
 }
 
 #[test]
-fn exec_replaces_the_program_and_falls_back_to_the_name() {
+fn exec_replaces_the_program() {
     let dir = procfs("/bin/sh", 1);
     let (mut processes, now) = (over(&dir), Instant::now());
     processes.facts(7, now);
     run_program(&dir, "/usr/bin/curl", 1);
-    processes.exec(7, Some("./curl"), now);
+    assert_eq!(processes.facts(7, now).exe.as_deref(), Some("/bin/sh"), "looked at a moment ago");
+    processes.exec(7);
     assert_eq!(processes.facts(7, now).exe.as_deref(), Some("/usr/bin/curl"));
-    processes.exec(9, Some("/opt/gone"), now);
-    assert_eq!(processes.facts(9, now).exe.as_deref(), Some("/opt/gone"));
 }
 
 #[test]
@@ -87,7 +95,7 @@ fn memory_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let (mut processes, now) = (over(&dir), Instant::now());
     for pid in 1..(PROCESSES_MAX as u32 + 100) {
-        processes.exec(pid, None, now + Duration::from_micros(pid.into()));
+        processes.facts(pid, now + Duration::from_micros(pid.into()));
     }
     assert!(processes.known.len() <= PROCESSES_MAX);
 }

@@ -4,8 +4,8 @@
 //! is named, counted and left.
 
 use cprvagt_abi::{
-    FlowEnd, FlowOpen, Head, ProcessExec, ProcessExit, SiteTwice, TlsAnswer, TlsData, TlsFile, TlsHello,
-    TlsRecord, TlsWrite, TlsWriteEnd, WireData,
+    FlowEnd, FlowOpen, Head, ProcessExec, ProcessExit, ProcessSeen, SiteTwice, TlsAnswer, TlsData, TlsFile,
+    TlsHello, TlsRecord, TlsWrite, TlsWriteEnd, WireData,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -31,6 +31,8 @@ pub enum Record<'a> {
     TlsWriteEnd(TlsWriteEnd),
     /// A TLS write of a part of a file.
     TlsFile(TlsFile),
+    /// A process is seen for the first time.
+    ProcessSeen(ProcessSeen),
     /// A process became another program.
     ProcessExec(ProcessExec),
     /// A process ended.
@@ -88,6 +90,7 @@ impl<'a> Record<'a> {
             TlsData::TAG => cut.with_payload(Self::TlsData)?,
             TlsWriteEnd::TAG => Self::TlsWriteEnd(cut.fixed()?.0),
             TlsFile::TAG => Self::TlsFile(cut.fixed()?.0),
+            ProcessSeen::TAG => Self::ProcessSeen(cut.fixed()?.0),
             ProcessExec::TAG => Self::ProcessExec(cut.fixed()?.0),
             ProcessExit::TAG => Self::ProcessExit(cut.fixed()?.0),
             SiteTwice::TAG => Self::SiteTwice(cut.fixed()?.0),

@@ -1,7 +1,6 @@
 //! `cprvagt watch`: the whole line in the foreground, from the taps to the screen.
 //!
-//! The kernel does not wake us for each record: we look at the ring every [`LOOK_EVERY`], and at once when
-//! it fills to a mark or a process maps a new file.
+//! The kernel does not wake us for each record: see [`crate::nap`].
 
 use std::{
     io::{self, Write as _},
@@ -12,7 +11,7 @@ use cprvagt_report::Moment;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval, sleep},
+    time::sleep,
 };
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     config::Config,
     host::this_host,
     judge::{Overfull, Policy},
+    nap::{Nap, TICK_EVERY},
     pipeline::{Keys, Pipeline, Request},
     privacy,
     process::Processes,
@@ -31,10 +31,6 @@ use crate::{
     scrub::Scrubber,
 };
 
-/// How often the ring is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How often what waits is looked after.
-const TICK_EVERY: Duration = Duration::from_millis(100);
 /// How often counters and addresses are read.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
 /// Records taken before anything else gets a turn.
@@ -117,6 +113,7 @@ struct Watch {
     pipeline: Pipeline,
     screen: Screen,
     bad_records: u64,
+    nap: Nap,
     tick_due: Instant,
     survey_due: Instant,
 }
@@ -131,7 +128,7 @@ impl Watch {
             allow: policy.allow_prefixes(),
             own: Vec::new(),
         };
-        let mut capture = Capture::start(&capture_options, Opener::Here)?;
+        let mut capture = Capture::start(&capture_options, Opener::here())?;
         let ring = capture.ring()?;
         let host = this_host(&Scrubber::at(Moment::now().0.as_second()));
         let now = Instant::now();
@@ -142,6 +139,7 @@ impl Watch {
             pipeline: Pipeline::new(policy, Keys { key, sealer: None }, host, processes),
             screen: Screen::open(options.json),
             bad_records: 0,
+            nap: Nap::new(now),
             tick_due: now,
             survey_due: now,
         })
@@ -157,14 +155,16 @@ impl Watch {
             }
         };
         tokio::pin!(over);
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(io::stderr(), "ready");
         loop {
+            let now = Instant::now();
             tokio::select! {
-                guard = readable.readable() => guard?.clear_ready(),
-                _ = look.tick() => {}
+                guard = readable.readable() => {
+                    self.nap.woken(Instant::now());
+                    guard?.clear_ready();
+                }
+                () = sleep(self.nap.length(now)) => {}
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 () = &mut over => break,
@@ -195,7 +195,7 @@ impl Watch {
 
     /// Takes the waiting records; true while there may be more.
     fn drain(&mut self) -> Result<bool, WatchError> {
-        let Self { capture, ring, pipeline, screen, bad_records, .. } = self;
+        let Self { capture, ring, pipeline, screen, bad_records, nap, .. } = self;
         let now = Instant::now();
         let mut twice = Vec::new();
         let mut broken = Ok(());
@@ -209,6 +209,9 @@ impl Watch {
             capture.remove_second_attachment(first, second);
         }
         broken?;
+        if count > 0 {
+            nap.woken(now);
+        }
         Ok(count == RECORDS_PER_TURN)
     }
 

@@ -196,7 +196,8 @@ pub fn close(cookie: u64) {
     // So does one that the ring had no room to announce: its bytes are in no other account.
     let inspected =
         flow.verdict == Verdict::Inspect as u32 || flow.verdict == Verdict::AllowedEncrypted as u32;
-    if !inspected || (flow.announced == 1 && put_end(flow)) {
+    let is_known = flow.announced == 1;
+    if (!inspected && !is_known) || (is_known && put_end(flow)) {
         let _ = FLOWS.remove(&key);
     }
 }

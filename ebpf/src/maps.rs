@@ -37,6 +37,9 @@ pub static UDP_PEERS: LruHashMap<FlowKey, u32> = LruHashMap::with_max_entries(RE
 /// Which flow's ClientHello had a random.
 #[map]
 pub static RANDOMS: LruHashMap<[u64; 4], Bound> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// Processes that user space was told of since they run their program.
+#[map]
+pub static SEEN: LruHashMap<u32, u32> = LruHashMap::with_max_entries(RECENT_MAX, 0);
 /// How often the process of this number has become another program or ended, since a session of it was noted: what is
 /// known of its memory from before is not true of it any more.
 #[map]
@@ -51,6 +54,13 @@ pub static LOCALS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(LOCALS_MAX
 /// The last probed call of each thread, to notice a file that is probed twice.
 #[map]
 pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
+
+/// The reads of servers that have begun, by thread.
+#[map]
+pub static READS: LruHashMap<u64, ReadCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
+/// How many more bytes may belong to the head of a request, by process and session.
+#[map]
+pub static HEADS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
 
 /// The program behind every probe site, where a probe has no attach cookie.
 #[map]
@@ -70,6 +80,16 @@ pub struct Bound {
     pub flow: u64,
     pub verdict: u32,
     pub pad: u32,
+}
+
+/// A reading function's arguments; a buffer of zero: there is none.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ReadCall {
+    pub session: u64,
+    pub buffer: u64,
+    /// Where the function puts the length, if it does.
+    pub length_at: u64,
 }
 
 /// A call of a probed function.

@@ -1,27 +1,46 @@
-//! Processes that become another program or end, and the current one's name.
+//! Processes: when they are seen for the first time, become another program or end; the current one's name.
+//!
+//! Most processes never use the network. So nothing is told of one before it does, and of its program and its end only
+//! if it has: a system may start hundreds a second, and the reader would have to look at each before it is gone.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_comm},
     macros::raw_tracepoint,
     programs::RawTracePointContext,
 };
-use cprvagt_abi::{ProcessExec, ProcessExit};
+use cprvagt_abi::{ProcessExec, ProcessExit, ProcessSeen};
 
 use crate::{
-    maps::{GENERATIONS, LAST_CALLS},
+    maps::{GENERATIONS, LAST_CALLS, SEEN},
     ring,
 };
+
+/// Tells of a process, unless that was done since it began its program.
+#[inline(always)]
+pub fn see(tgid: u32) {
+    // SAFETY: only the presence of the entry matters.
+    if unsafe { SEEN.get(tgid) }.is_some() {
+        return;
+    }
+    let _ = SEEN.insert(tgid, 0, 0);
+    // Some programs live no longer than the reader's nap; their names are read from /proc.
+    ring::put_urgent::<ProcessSeen>(|record| {
+        // SAFETY: reserved ring space of this type; the whole record is written.
+        unsafe { record.write(ProcessSeen { head: ring::head(ProcessSeen::TAG, 0), tgid, pad: 0 }) };
+    });
+}
 
 /// A process became another program.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(_ctx: RawTracePointContext) -> i32 {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     begin_generation(tgid);
-    // Some programs live no longer than the reader's nap; their names are read from /proc.
-    ring::put_urgent::<ProcessExec>(|record| {
-        // SAFETY: reserved ring space of this type; the whole record is written.
-        unsafe { record.write(ProcessExec { head: ring::head(ProcessExec::TAG, 0), tgid, pad: 0 }) };
-    });
+    if SEEN.remove(tgid).is_ok() {
+        ring::put::<ProcessExec>(|record| {
+            // SAFETY: reserved ring space of this type; the whole record is written.
+            unsafe { record.write(ProcessExec { head: ring::head(ProcessExec::TAG, 0), tgid, pad: 0 }) };
+        });
+    }
     0
 }
 
@@ -33,10 +52,12 @@ pub fn process_exit(_ctx: RawTracePointContext) -> i32 {
     let tgid = (task >> 32) as u32;
     if task as u32 == tgid {
         begin_generation(tgid);
-        ring::put::<ProcessExit>(|record| {
-            // SAFETY: reserved ring space of this type; the whole record is written.
-            unsafe { record.write(ProcessExit { head: ring::head(ProcessExit::TAG, 0), tgid, pad: 0 }) };
-        });
+        if SEEN.remove(tgid).is_ok() {
+            ring::put::<ProcessExit>(|record| {
+                // SAFETY: reserved ring space of this type; the whole record is written.
+                unsafe { record.write(ProcessExit { head: ring::head(ProcessExit::TAG, 0), tgid, pad: 0 }) };
+            });
+        }
     }
     0
 }

@@ -1,7 +1,8 @@
 //! Writing records: reserve a constant size, fill in place, submit without waking the reader.
 //!
 //! Waking the reader at every record costs twenty times the record itself, so it is woken only at a
-//! fill mark and otherwise looks by itself. Payload leaves the last sixteenth of the ring to control
+//! fill mark and when it was not for [`WAKE_EVERY_NS`]; having been woken it looks by itself for longer than that, so no
+//! record waits long, and a reader that has nothing to read sleeps. Payload leaves the last sixteenth of the ring to control
 //! records, so that a flood of payload is still accounted for.
 
 use aya_ebpf::{
@@ -16,6 +17,11 @@ use crate::{
     maps::{RING, ring_bytes},
 };
 
+/// A record that comes so long after the reader was woken wakes it again. A reader must go on looking for twice as long.
+const WAKE_EVERY_NS: u64 = 100_000_000;
+/// When the reader was last woken. Two processors may wake it at once, which does no harm.
+static mut LAST_WAKE_NS: u64 = 0;
+
 /// A fixed part and room for payload of one size class.
 #[repr(C)]
 pub struct Chunk<T, const ROOM: usize> {
@@ -26,8 +32,7 @@ pub struct Chunk<T, const ROOM: usize> {
 /// The head of a record that is written now.
 #[inline(always)]
 pub fn head(tag: u32, payload_len: u32) -> Head {
-    // SAFETY: a helper without arguments.
-    Head { tag, payload_len, at_ns: unsafe { bpf_ktime_get_ns() } }
+    Head { tag, payload_len, at_ns: now_ns() }
 }
 
 /// Writes a record without payload; false when the ring is full, which is counted.
@@ -51,7 +56,7 @@ pub fn put_urgent<T: 'static>(fill: impl FnOnce(*mut T)) {
         return counters::add(Counter::ControlLost, 1);
     };
     fill(entry.as_mut_ptr());
-    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    wake_with(entry, now_ns());
 }
 
 /// Writes a record and the payload that `fill` copies into the room behind it.
@@ -114,7 +119,25 @@ pub fn class_of(len: u32) -> usize {
 
 #[inline(always)]
 fn submit<T>(entry: RingBufEntry<T>) {
-    let waiting = RING.query(u64::from(BPF_RB_AVAIL_DATA));
-    let flags = if waiting > ring_bytes() / 4 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP };
-    entry.submit(u64::from(flags));
+    let now = now_ns();
+    // SAFETY: an aligned word; volatile because other processors write it. Atomics do not compile for this target.
+    let last = unsafe { (&raw const LAST_WAKE_NS).read_volatile() };
+    if now > last + WAKE_EVERY_NS || RING.query(u64::from(BPF_RB_AVAIL_DATA)) > ring_bytes() / 4 {
+        wake_with(entry, now);
+    } else {
+        entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+    }
+}
+
+#[inline(always)]
+fn wake_with<T>(entry: RingBufEntry<T>, now: u64) {
+    // SAFETY: as above.
+    unsafe { (&raw mut LAST_WAKE_NS).write_volatile(now) };
+    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+}
+
+#[inline(always)]
+fn now_ns() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_ns() }
 }

@@ -18,7 +18,11 @@ use aya_ebpf::{
 };
 use cprvagt_abi::{Owner, Role};
 
-use crate::{flows, maps::OWNERS, processes::current_comm};
+use crate::{
+    flows,
+    maps::OWNERS,
+    processes::{current_comm, see},
+};
 
 /// Let the call go on: the only answer these programs ever give.
 const PROCEED: i32 = 1;
@@ -94,6 +98,7 @@ fn note_owner(ctx: &SockAddrContext) -> i32 {
         pad: 0,
     };
     let _ = OWNERS.insert(cookie, &owner, 0);
+    see(owner.tgid);
     PROCEED
 }
 

@@ -63,20 +63,20 @@ pub fn read(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
 }
 
 /// The registers that arguments are in.
-struct Registers {
-    rax: u64,
-    rbx: u64,
-    rcx: u64,
-    rdx: u64,
-    rsi: u64,
-    rdi: u64,
+pub struct Registers {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
 }
 
 impl Registers {
     /// Each from its own place: the compiler would choose the place first and load then, and every kernel's verifier
     /// refuses a moved context.
     #[inline(always)]
-    fn read(ctx: &ProbeContext) -> Self {
+    pub fn read(ctx: &ProbeContext) -> Self {
         // SAFETY: the kernel hands a uprobe program readable registers.
         unsafe {
             Self {
@@ -142,14 +142,17 @@ fn refuse_corked(call: &Call) -> Result<(), Skip> {
 /// The server's end of a connection holds the same client random: it must not pass for the client's.
 #[inline(always)]
 pub fn refuse_server(call: &Call) -> Result<(), Skip> {
-    let Some(offset) = Site::server_of(call.cookie) else {
-        return Ok(());
-    };
+    if is_server(call) == Some(true) { Err(Counter::TlsWriteServer) } else { Ok(()) }
+}
+
+/// Whether the session is a server's, if that can be told.
+#[inline(always)]
+pub fn is_server(call: &Call) -> Option<bool> {
+    let offset = Site::server_of(call.cookie)?;
     // SAFETY: the helper checks the address.
-    let word = unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) };
-    let Ok(word) = word else { return Ok(()) };
+    let word = unsafe { bpf_probe_read_user((call.session + u64::from(offset)) as *const u32) }.ok()?;
     let function = Site::function_of(call.cookie);
-    let is_server = if Function::is_gnutls(function) {
+    Some(if Function::is_gnutls(function) {
         word == GNUTLS_SERVER
     } else if Function::is_go(function) {
         // Go says whether it is the client's, in one byte.
@@ -158,11 +161,11 @@ pub fn refuse_server(call: &Call) -> Result<(), Skip> {
         word & 1 != 0
     } else {
         word != 0
-    };
-    if is_server { Err(Counter::TlsWriteServer) } else { Ok(()) }
+    })
 }
 
-/// The session's client random; zeros when it cannot be read.
+/// The random that names the session's flow: the client's of a session that writes, the server's of one that reads.
+/// Zeros when it cannot be read.
 #[inline(always)]
 pub fn random_of(call: &Call) -> [u64; 4] {
     const NONE: [u64; 4] = [0; 4];

@@ -45,8 +45,8 @@ pub fn notice(ctx: &SkBuffContext, key: &FlowKey, flow: &mut Flow, fresh: &Fresh
         return;
     }
     let head = if fresh.len > RANDOM_AT { load_bytes::<6>(ctx, fresh.at) } else { None }.unwrap_or(NO_BYTES);
-    let hello = is_hello(&head, CLIENT_HELLO);
-    if hello || (flow.kind == Kind::New as u32 && begins_amid_records(ctx, fresh, &head)) {
+    let (hello, answer) = (is_hello(&head, CLIENT_HELLO), is_hello(&head, SERVER_HELLO));
+    if hello || answer || (flow.kind == Kind::New as u32 && begins_amid_records(ctx, fresh, &head)) {
         flow.kind = Kind::Tls as u32;
         flow.header_seq = fresh.seq;
         flow.header_len = 0;
@@ -55,6 +55,19 @@ pub fn notice(ctx: &SkBuffContext, key: &FlowKey, flow: &mut Flow, fresh: &Fresh
     }
     if hello {
         bind(ctx, key, flow, fresh);
+    }
+    if answer {
+        bind_server(ctx, key, flow, fresh);
+    }
+}
+
+/// Remembers whose random a server has sent: what it reads on the session came on this flow.
+#[inline(always)]
+fn bind_server(ctx: &SkBuffContext, key: &FlowKey, flow: &Flow, fresh: &Fresh) {
+    let mut random = [0u64; 4];
+    if fresh.len >= RANDOM_AT + 32 && load(ctx, fresh.at + RANDOM_AT, &mut random, 32) {
+        let bound = Bound { cookie: key.cookie, flow: flow.id, verdict: flow.verdict, pad: 0 };
+        let _ = RANDOMS.insert(&random, &bound, 0);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The TLS tap: plaintext at the entry of a library's writing functions.
+//! The TLS tap: plaintext at the entry of a library's writing functions, and what servers read (see [`crate::tls_reads`]).
 //!
 //! The session's client random, read from the session object, names the flow before a byte is copied:
 //! the allow list holds here as it does on the wire. Small writes are one record; longer ones a head,
@@ -23,18 +23,19 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use cprvagt_abi::{
-    CHUNK_CLASSES, CHUNK_MAX, Counter, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsFile, TlsWrite,
-    TlsWriteEnd, Verdict, WRITE_CHUNK, WRITE_CHUNKS_MAX,
+    CHUNK_CLASSES, CHUNK_MAX, Counter, FlowKey, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsFile,
+    TlsWrite, TlsWriteEnd, Verdict, WRITE_CHUNK, WRITE_CHUNKS_MAX,
 };
 
 use crate::{
     counters::{self, Skip},
     flows,
-    maps::{Bound, LAST_CALLS, LastCall, RANDOMS, is_own},
-    processes::current_comm,
+    maps::{Bound, FLOWS, LAST_CALLS, LastCall, RANDOMS, is_own},
+    packet::TCP,
+    processes::{current_comm, see},
     ring::{self, Put},
     tls_call::{self, Call},
-    tls_sites, verifier,
+    tls_reads, tls_sites, verifier,
 };
 
 /// Functions that write: session, buffer, length.
@@ -105,15 +106,26 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
     if is_own((task >> 32) as u32) {
         return Err(Counter::TlsWriteOwn);
     }
-    let call = tls_call::read(ctx, cookie, (task >> 32) as u32)?;
-    refuse_second_probe(ctx, task, &call)?;
-    tls_call::refuse_server(&call)?;
+    let reads = Function::reads(Site::function_of(cookie));
+    let call = if reads {
+        tls_reads::read(ctx, cookie, task)?
+    } else {
+        let call = tls_call::read(ctx, cookie, (task >> 32) as u32)?;
+        refuse_second_probe(ctx, task, &call)?;
+        call
+    };
     let random = tls_call::random_of(&call);
     let bound = bound_to(&random);
     let flow = match &bound {
+        Some(bound) if reads => accept_read(bound)?,
         Some(bound) => accept(bound)?,
         None => 0,
     };
+    // Last, since what is not copied anyway need not be asked whose it is.
+    if !reads {
+        tls_call::refuse_server(&call)?;
+    }
+    see(call.tgid);
     let write = flows::new_id();
     if Function::sends_file(Site::function_of(call.cookie)) {
         put_file(&call, write, flow, &random);
@@ -122,7 +134,7 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
     } else {
         put_large(&call, write, flow, &random, touch);
     }
-    counters::add(Counter::TlsWriteCaptured, 1);
+    counters::add(if reads { Counter::TlsReadCaptured } else { Counter::TlsWriteCaptured }, 1);
     Ok(())
 }
 
@@ -167,6 +179,21 @@ fn accept(bound: &Bound) -> Result<u64, Skip> {
         v if v == Verdict::Server as u32 => Err(Counter::TlsWriteServer),
         _ => Err(Counter::TlsWriteAllowed),
     }
+}
+
+/// The same of what a server reads. User space knows no flow of a server until it is told of one here.
+#[inline(always)]
+fn accept_read(bound: &Bound) -> Result<u64, Skip> {
+    if bound.verdict != Verdict::Server as u32 {
+        return Err(Counter::TlsWriteLocal);
+    }
+    let key = FlowKey { cookie: bound.cookie, addr: [0; 16], port: 0, protocol: TCP };
+    if let Some(flow) = FLOWS.get_ptr_mut(&key) {
+        // SAFETY: map memory stays valid while the program runs. The wire tap may tell of the flow at the same time;
+        // user space takes the second for the first.
+        flows::announce(&key, unsafe { &mut *flow });
+    }
+    Ok(bound.flow)
 }
 
 /// The flow with this random; none for zeros, which stand for a random that is not known or not drawn.

@@ -2,18 +2,9 @@
  * COUNT. The session is a real one, so that an agent knows its destination; what is written goes nowhere. */
 #include <netdb.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static void check(int is_well, const char *what)
-{
-    if (!is_well) {
-        fprintf(stderr, "%s failed\n", what);
-        exit(1);
-    }
-}
+#include "bench.h"
 
 static int connected(const char *host, const char *port)
 {
@@ -22,13 +13,6 @@ static int connected(const char *host, const char *port)
     int descriptor = socket(found->ai_family, found->ai_socktype, 0);
     check(descriptor >= 0 && connect(descriptor, found->ai_addr, found->ai_addrlen) == 0, "connecting");
     return descriptor;
-}
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1e9 + time.tv_nsec;
 }
 
 int main(int count, char **arguments)
@@ -46,12 +30,11 @@ int main(int count, char **arguments)
     SSL_set0_wbio(stream, BIO_new(BIO_s_null()));
     memset(body, 'x', sizeof body);
     double best = 1e18;
-    /* The fastest tenth: what disturbs a shared machine only ever adds. */
-    for (int part = 0; part < 10; part++) {
+    for (int round = 0; round < ROUNDS; round++) {
         double start = now();
-        for (long at = 0; at < writes / 10; at++)
+        for (long at = 0; at < writes / ROUNDS; at++)
             check(SSL_write(stream, body, sizeof body) == sizeof body, "writing");
-        double took = (now() - start) / (writes / 10);
+        double took = (now() - start) / (writes / ROUNDS);
         best = took < best ? took : best;
     }
     printf("%f\n", best);

@@ -13,12 +13,14 @@ use std::time::Duration;
 use cprvagt_tests::held::Held;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
+use cprvagt_tests::scratch::{Scratch, unique_name};
 use cprvagt_tests::writes::Library;
 use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// How a program is asked for a URL; `{ca}`, `{host}` and `{input}` stand for the lab's authority, the recipient, and a file.
+/// How a program is asked for a URL; `{ca}`, `{host}`, `{version}` and `{input}` stand for the lab's authority, the
+/// recipient, its version of TLS, and a file.
 struct Client<'a> {
     /// The program, and what it needs beside itself.
     files: &'a [&'a str],
@@ -67,7 +69,7 @@ fn check(name: &str, client: &Client<'_>) {
         let authority = lab.authority().file().display().to_string();
         let file = input.display().to_string();
         let filled = |text: &&str| {
-            text.replace("{ca}", &authority).replace("{host}", &recipient.host).replace("{input}", &file)
+            text.replace("{ca}", &authority).replace("{host}", &recipient.host).replace("{input}", &file).replace("{version}", version)
         };
         // git's setting of this name goes before its configuration.
         command.env("GIT_SSL_CAINFO", &authority).args(client.arguments.iter().map(filled));
@@ -144,6 +146,32 @@ fn openssl_3_5() {
     let loader = format!("{libraries}/ld-linux-x86-64.so.2");
     let start = [&loader, "--library-path", libraries, "{folder}/usr/bin/openssl"];
     check_release("openssl_3_5", "3.5", &start);
+}
+
+/// A program that calls `SSL_write_ex`, which is one call of `SSL_write_ex2` since OpenSSL 3.3.
+#[test]
+fn openssl_3_5_write_ex2() {
+    let name = "openssl_3_5_write_ex2";
+    if !can_run(name, &[Need::Program("cc"), Need::Program("/usr/include/openssl/ssl.h")]) {
+        return;
+    }
+    let scratch = Scratch::new(&unique_name()).unwrap();
+    let program = scratch.path().join("klient");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/openssl_client.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-o"]).arg(&program).args([source, "-lssl", "-lcrypto"]);
+    assert!(compiler.status().unwrap().success());
+    let folder = binary::made_for_tests("CPRVAGT_OPENSSL", "openssl").join("3.5/usr/lib/x86_64-linux-gnu");
+    let (folder, program) = (folder.display().to_string(), program.display().to_string());
+    let loader = format!("{folder}/ld-linux-x86-64.so.2");
+    let client = Client {
+        files: &[&loader, &program],
+        arguments: &["--library-path", &folder, &program, "{host}", "443", "{ca}", "{version}"],
+        input: |host, target| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+        status: 0,
+        tap: "openssl.SSL_write_ex2",
+    };
+    check(name, &client);
 }
 
 /// BoringSSL, linked into a larger file.

@@ -7,7 +7,8 @@ use cprvagt_abi::{Function, RoleWord, Site};
 use super::{
     error::CaptureError,
     load::Programs,
-    probes::{Place, Probe, Probes},
+    probes::{Place, Probe, ProbeReach, Probes},
+    returns::return_sites,
     site::{
         ProbeSite, copied_random, cork_word, entity_word, go_probe_site, probe_site, random_place,
         returned_role, socket_end_word,
@@ -16,7 +17,7 @@ use super::{
 };
 
 /// Accessors that tell where a session keeps things: its random, which end it is, whether it is corked.
-const OPENSSL_ACCESSORS: [&str; 2] = ["SSL_get_client_random", "SSL_is_server"];
+const OPENSSL_ACCESSORS: [&str; 3] = ["SSL_get_client_random", "SSL_is_server", "SSL_get_server_random"];
 const GNUTLS_ACCESSORS: [&str; 3] =
     ["gnutls_session_get_random", "gnutls_auth_get_type", "gnutls_record_cork"];
 const NSS_ACCESSORS: [&str; 2] = ["SSL_ExportKeyingMaterial", "SSL_GetNegotiatedHostInfo"];
@@ -96,6 +97,9 @@ fn probed(symbols: &Symbols) -> impl Iterator<Item = (Function, &FunctionCode)> 
     })
 }
 
+/// How far a server's random stands behind the client's in GnuTLS (`security_parameters_st`).
+const GNUTLS_SERVER_RANDOM: u16 = 32;
+
 /// Where a session of a library keeps things.
 #[derive(Clone, Copy)]
 struct Session {
@@ -109,7 +113,7 @@ impl Session {
         let get = |accessor: &str| symbols.get(accessor).filter(|it| it.machine == Machine::X86_64);
         match library {
             Library::OpenSsl => {
-                let [client_random, is_server] = OPENSSL_ACCESSORS.map(get);
+                let [client_random, is_server, _] = OPENSSL_ACCESSORS.map(get);
                 let random = client_random.and_then(random_place);
                 Self {
                     random: random.map(|place| place.offset),
@@ -140,14 +144,61 @@ impl Session {
     }
 }
 
-/// Where a function is probed; `None` when its arguments are not where the kernel program looks for them.
-fn site_of(function: Function, code: &FunctionCode, at_entry: bool) -> Option<ProbeSite> {
-    match function {
+impl Session {
+    /// The same for functions that read: with the place of the server's random.
+    fn of_reader(library: Library, symbols: &Symbols) -> Self {
+        let session = Self::of(library, symbols);
+        if library == Library::GnuTls {
+            let random = session.random.and_then(|it| it.checked_add(GNUTLS_SERVER_RANDOM));
+            return Self { random, ..session };
+        }
+        let place = symbols.get("SSL_get_server_random").and_then(random_place);
+        Self { random: place.map(|it| it.offset), via: place.map(|it| it.via), ..session }
+    }
+}
+
+/// One place to probe.
+struct Spot {
+    file_offset: u64,
+    cheap: bool,
+    returns: bool,
+}
+
+impl Spot {
+    fn new(code: &FunctionCode, site: ProbeSite, returns: bool) -> Self {
+        Self { file_offset: code.file_offset + site.offset, cheap: site.cheap, returns }
+    }
+}
+
+/// Where a function that writes is probed; nowhere when its arguments are not where the kernel program looks for them.
+fn writing_spot(function: Function, code: &FunctionCode, probes: &Probes) -> Vec<Spot> {
+    let entry = ProbeSite { offset: 0, cheap: false };
+    let site = match function {
         Function::GoWriteRecord => go_probe_site(code),
-        _ if at_entry => Some(ProbeSite { offset: 0, cheap: false }),
+        _ if probes.entry_sites => Some(entry),
         Function::SslSendfile => Some(probe_site(code, 4)),
         _ => Some(probe_site(code, 3)),
+    };
+    site.map(|site| Spot::new(code, site, false)).into_iter().collect()
+}
+
+/// Where a function that reads is probed: where it begins, and wherever it returns. Nowhere when it is not known which
+/// end of its session is a server's or which flow is its own, or where probes are few.
+fn reading_spots(code: &FunctionCode, session: Session, probes: &Probes) -> Vec<Spot> {
+    let is_known = session.server.is_some() && session.random.is_some();
+    if !is_known || code.machine != Machine::X86_64 || probes.reach() == ProbeReach::ResidentFewSites {
+        return Vec::new();
     }
+    let bodies = [Some(code), code.tail.as_deref()].into_iter().flatten();
+    let returns = bodies.flat_map(|body| {
+        return_sites(&body.code, body.address).into_iter().map(move |site| Spot::new(body, site, true))
+    });
+    let returns: Vec<_> = returns.collect();
+    if returns.is_empty() {
+        return returns;
+    }
+    let entry = if probes.entry_sites { ProbeSite { offset: 0, cheap: false } } else { probe_site(code, 4) };
+    returns.into_iter().chain([Spot::new(code, entry, false)]).collect()
 }
 
 impl TlsTap {
@@ -161,31 +212,32 @@ impl TlsTap {
         let &Readable { file, path, symbols } = readable;
         let mut tap = Self { path: path.to_owned(), attachment, probes: Vec::new() };
         for (function, code) in probed(symbols) {
-            let Some(site) = site_of(function, code, probes.entry_sites) else {
-                tracing::warn!(
-                    path,
-                    name = function.symbol(),
-                    "not observed: it was made by a Go before 1.17, or its code is not understood"
-                );
-                continue;
+            let library = Library::of(function);
+            let reads = Function::reads(function as u32);
+            let session =
+                if reads { Session::of_reader(library, symbols) } else { Session::of(library, symbols) };
+            let spots = if reads {
+                reading_spots(code, session, probes)
+            } else {
+                writing_spot(function, code, probes)
             };
-            let session = Session::of(Library::of(function), symbols);
-            let cookie = cookie(attachment, function, session);
-            let place = Place { file, path, offset: code.file_offset + site.offset };
-            match probes.attach(programs, &place, cookie) {
-                Ok(probe) => tap.probes.push(probe),
-                Err(error) => {
-                    tap.detach(probes);
-                    return Err(error);
-                }
+            if spots.is_empty() {
+                tracing::debug!(path, name = function.symbol(), "not observed: its code is not understood");
             }
-            tracing::debug!(
-                path,
-                name = function.symbol(),
-                offset = site.offset,
-                cheap = site.cheap,
-                "probe attached"
-            );
+            for spot in spots {
+                let cookie = cookie(attachment, function, spot.returns, session);
+                let place = Place { file, path, offset: spot.file_offset };
+                match probes.attach(programs, &place, cookie) {
+                    Ok(probe) => tap.probes.push(probe),
+                    Err(error) => {
+                        tap.detach(probes);
+                        return Err(error);
+                    }
+                }
+                let offset = spot.file_offset.wrapping_sub(code.file_offset);
+                let Spot { cheap, returns, .. } = spot;
+                tracing::debug!(path, name = function.symbol(), offset, cheap, returns, "probe attached");
+            }
         }
         tell(path, symbols);
         Ok(tap)
@@ -216,10 +268,10 @@ fn tell(path: &str, symbols: &Symbols) {
     tracing::info!(path, build_id, ?functions, ?missing, random_known, "TLS writes are observed");
 }
 
-fn cookie(attachment: u16, function: Function, session: Session) -> u64 {
+fn cookie(attachment: u16, function: Function, returns: bool, session: Session) -> u64 {
     let Session { random, via, server } = session;
     let (random, via) = (random.unwrap_or(Site::NONE), via.unwrap_or(Site::NONE));
-    Site { attachment, function, server, via, random }.pack()
+    Site { attachment, function, returns, server, via, random }.pack()
 }
 
 #[cfg(test)]
@@ -240,13 +292,30 @@ mod tests {
             assert_eq!(functions, expected, "{path}");
             for function in functions {
                 let library = Library::of(function);
-                let session = Session::of(library, &symbols);
+                let reads = Function::reads(function as u32);
+                let session = if reads {
+                    Session::of_reader(library, &symbols)
+                } else {
+                    Session::of(library, &symbols)
+                };
                 assert!(session.random.is_some() && session.server.is_some(), "{path}");
                 assert_eq!(session.via.is_some(), library != Library::Nss, "{path}");
             }
         };
-        check("libssl.so.3", &[Function::SslWrite, Function::SslWriteEx, Function::SslSendfile]);
-        let gnutls = [Function::GnutlsSend2, Function::GnutlsSendRange, Function::GnutlsSendEarlyData];
+        let openssl = [
+            Function::SslWrite,
+            Function::SslWriteEx,
+            Function::SslSendfile,
+            Function::SslRead,
+            Function::SslReadEx,
+        ];
+        check("libssl.so.3", &openssl);
+        let gnutls = [
+            Function::GnutlsSend2,
+            Function::GnutlsSendRange,
+            Function::GnutlsSendEarlyData,
+            Function::GnutlsRecv,
+        ];
         check("libgnutls.so.30", &gnutls);
         check("libssl3.so", &[Function::NssSecureSend]);
     }

@@ -17,21 +17,27 @@ use std::time::Instant;
 use super::uprobe::Events;
 use crate::channel::{receive, receive_with_descriptors, send, send_with_descriptors};
 
-/// Events that are opened without a pause: two functions of each file that can be probed.
-const OPENINGS_MAX: u32 = 8192;
+/// Events that are opened without a pause: eight for each file that can be probed, as many as a libssl takes.
+const OPENINGS_MAX: u32 = 32_768;
 /// Events for which there is room again each second: files of containers that come and go.
-const OPENINGS_PER_SECOND: u32 = 16;
+const OPENINGS_PER_SECOND: u32 = 64;
 
 /// Where probe events are opened.
 #[derive(Debug)]
 pub enum Opener {
-    /// In this process, which takes CAP_SYS_ADMIN.
-    Here,
+    /// In this process, which takes CAP_SYS_ADMIN; or why it cannot be done.
+    Here(io::Result<Events>),
     /// In the process at the other end, which runs [`serve`].
     Broker(UnixStream),
 }
 
 impl Opener {
+    /// This process.
+    #[must_use]
+    pub fn here() -> Self {
+        Self::Here(Events::find())
+    }
+
     /// The process at the other end, as soon as it is ready.
     ///
     /// # Errors
@@ -46,7 +52,8 @@ impl Opener {
     /// Opens the event at `offset` bytes of `file`.
     pub(super) fn open(&self, file: &File, offset: u64) -> io::Result<OwnedFd> {
         match self {
-            Self::Here => Events::find()?.open(file.as_fd(), offset),
+            Self::Here(Ok(events)) => events.open(file.as_fd(), offset),
+            Self::Here(Err(error)) => Err(io::Error::new(error.kind(), error.to_string())),
             Self::Broker(stream) => match ask(stream, file, offset) {
                 Ok(answer) => answer,
                 Err(error) => {

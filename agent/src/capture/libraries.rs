@@ -233,6 +233,11 @@ impl Libraries {
     fn detach(&mut self, index: usize) {
         let Tapped { tap, watch, .. } = self.taps.swap_remove(index);
         tap.detach_aside(&mut self.probes);
+        self.end_watch(watch);
+    }
+
+    /// Ends a watch that no probed file needs.
+    fn end_watch(&self, watch: Option<WatchDescriptor>) {
         if let Some(watch) = watch
             && self.taps.iter().all(|it| it.watch != Some(watch))
         {
@@ -322,7 +327,10 @@ impl Libraries {
             tracing::warn!(path = readable.path, %error, "changes of this file are noticed late");
         }
         let key = readable.file.metadata().ok().as_ref().and_then(key_of);
-        let Some(key) = key.filter(|_| is_as_read(readable.file, readable.symbols)) else { return Ok(()) };
+        let Some(key) = key.filter(|_| is_as_read(readable.file, readable.symbols)) else {
+            self.end_watch(watch.ok());
+            return Ok(());
+        };
         let mapped_as = mapping.map_or(key, |mapping| mapping.file);
         let before = self.taps.iter().position(|it| it.key == key);
         match before {
@@ -332,7 +340,10 @@ impl Libraries {
             Some(index) => self.detach(index),
             None => {}
         }
-        self.put(programs, &readable, |tap| Tapped { tap, key, mapped_as, watch: watch.ok() })?;
+        let watch = watch.ok();
+        let done = self.put(programs, &readable, |tap| Tapped { tap, key, mapped_as, watch });
+        self.end_watch(watch);
+        done?;
         if let Some(look) = self.seen.get_mut(&mapped_as) {
             let users = look.users.get_or_insert_default();
             mapping.into_iter().for_each(|mapping| users.add(mapping.pid));

@@ -22,6 +22,7 @@ mod methods;
 mod pclntab;
 mod probes;
 mod reader;
+mod returns;
 mod ring;
 mod site;
 mod symbols;
@@ -239,7 +240,7 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
 pub fn probe_load() -> Result<ProbeReach, CaptureError> {
     let options =
         CaptureOptions { ring_bytes: 64 << 10, entry_sites: false, allow: Vec::new(), own: Vec::new() };
-    Ok(Probes::load(&mut Programs::load(&options)?, Opener::Here, false)?.reach())
+    Ok(Probes::load(&mut Programs::load(&options)?, Opener::here(), false)?.reach())
 }
 
 fn tell_reach(reach: ProbeReach) {

@@ -129,7 +129,7 @@ fn first_emulated(function: &FunctionCode, from: u64, arguments: &[Register]) ->
 }
 
 /// Whether the kernel emulates this instruction instead of stepping it.
-fn is_emulated(instruction: &Instruction) -> bool {
+pub(super) fn is_emulated(instruction: &Instruction) -> bool {
     match instruction.flow_control() {
         FlowControl::Call | FlowControl::UnconditionalBranch => {
             instruction.op0_kind() == OpKind::NearBranch64
@@ -495,7 +495,14 @@ mod tests {
 
     fn function(code: &[u8]) -> FunctionCode {
         let machine = Machine::X86_64;
-        FunctionCode { machine, file_offset: 0x1000, address: 0x4000, code: code.to_vec(), calls: Vec::new() }
+        FunctionCode {
+            machine,
+            file_offset: 0x1000,
+            address: 0x4000,
+            code: code.to_vec(),
+            calls: Vec::new(),
+            tail: None,
+        }
     }
 
     fn check_site(code: &[u8], offset: u64, cheap: bool) {

@@ -29,7 +29,7 @@ proptest! {
         code in code(),
         address in prop_oneof![Just(0x4000), any::<u64>(), (u64::MAX - 64)..=u64::MAX],
     ) {
-        let function = |machine| FunctionCode { machine, file_offset: 0, address, code: code.clone(), calls: Vec::new() };
+        let function = |machine| FunctionCode { machine, file_offset: 0, address, code: code.clone(), calls: Vec::new(), tail: None };
         for machine in [Machine::X86_64, Machine::Aarch64] {
             let site = probe_site(&function(machine), 4);
             prop_assert!(site.offset == 0 || site.offset < code.len() as u64, "{site:?}");

@@ -18,7 +18,7 @@ use object::{
 };
 
 use super::calls::{STUB_LEN, Target, stub_slot, targets};
-use super::{methods, pclntab};
+use super::{methods, pclntab, returns::tail};
 
 /// Code of one function that is read at most, in bytes; a function that does its work by calling another is shorter.
 const CODE_MAX: u64 = 2048;
@@ -80,6 +80,8 @@ pub(super) struct FunctionCode {
     pub code: Vec<u8>,
     /// Those of the functions asked for that it calls or jumps to.
     pub calls: Vec<&'static str>,
+    /// Of a function that reads: the nameless one that it ends by jumping to.
+    pub tail: Option<Box<FunctionCode>>,
 }
 
 /// What was asked of a file.
@@ -112,6 +114,7 @@ impl Symbols {
         }
         find_unnamed(&elf, names, &mut functions);
         find_calls(&elf, names, &mut functions);
+        find_tails(&elf, &mut functions);
         Some(Self { build_id, functions })
     }
 
@@ -263,6 +266,7 @@ fn read_code(elf: &Elf<'_>, address: u64, size: u64) -> Option<FunctionCode> {
         address,
         code,
         calls: Vec::new(),
+        tail: None,
     })
 }
 
@@ -287,6 +291,18 @@ fn find_calls(elf: &Elf<'_>, names: &[&'static str], functions: &mut [(&'static 
             function.calls.extend(slots.iter().find(|(at, _)| *at == slot).map(|(_, name)| *name));
         }
         function.calls.retain(|name| name != own);
+    }
+}
+
+/// Reads on where a function that reads ends by jumping to another one: there it returns.
+fn find_tails(elf: &Elf<'_>, functions: &mut [(&'static str, FunctionCode)]) {
+    let reads =
+        |name: &str| Function::ALL.iter().any(|it| it.symbol() == name && Function::reads(*it as u32));
+    for (_, function) in
+        functions.iter_mut().filter(|(name, it)| reads(name) && it.machine == Machine::X86_64)
+    {
+        let to = tail(&function.code, function.address);
+        function.tail = to.and_then(|to| read_code(elf, to, 0)).map(Box::new);
     }
 }
 

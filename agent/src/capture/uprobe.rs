@@ -46,7 +46,7 @@ struct LinkCreate {
 
 /// This kernel's probe events.
 #[derive(Debug)]
-pub(super) struct Events {
+pub struct Events {
     number: u32,
     grace_periods: GracePeriods,
 }

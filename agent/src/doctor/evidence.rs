@@ -51,7 +51,10 @@ const TESTS: [(&str, &[&str]); 13] = [
             "ktls::what_openssl_sends_from_a_file_is_read",
             "clients::openssl_1_1",
             "clients::openssl_3_5",
+            "clients::openssl_3_5_write_ex2",
             "clients::python_pyopenssl",
+            "requests::nginx",
+            "requests::python",
         ],
     ),
     (
@@ -61,6 +64,7 @@ const TESTS: [(&str, &[&str]); 13] = [
             "libraries::sends_with_a_range_are_inspected_to_their_last_byte",
             "libraries::what_a_corked_session_keeps_is_inspected_once",
             "clients::gnutls_cli",
+            "requests::gnutls",
         ],
     ),
     (

@@ -88,8 +88,16 @@ impl Write {
             Some(Function::NssSecureSend) => "nss.ssl_SecureSend",
             Some(Function::GoWriteRecord) => "go.crypto/tls",
             Some(Function::SslSendfile) => "openssl.SSL_sendfile",
+            Some(Function::SslRead) => "openssl.SSL_read",
+            Some(Function::SslReadEx) => "openssl.SSL_read_ex",
+            Some(Function::GnutlsRecv) => "gnutls.gnutls_record_recv",
             None => "tls",
         }
+    }
+
+    /// Whether it was read, by a server, and is a part of a request's head.
+    pub const fn is_read(&self) -> bool {
+        Function::reads(self.call.function)
     }
 
     /// Whether the library returns only when it has sent all of it: no call brings the same bytes again, and none is

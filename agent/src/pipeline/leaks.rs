@@ -78,6 +78,35 @@ impl Teller<'_> {
         Some(leak)
     }
 
+    /// The leak of a finding in the head of a request that a server of this host has read.
+    pub fn leak_of_request(
+        &self,
+        flow: Option<&FlowState>,
+        call: &TlsWrite,
+        process: Option<&ProcessFacts>,
+        told: Told,
+    ) -> Option<Leak> {
+        let remote = flow.map(FlowState::remote);
+        let facts = FlowFacts { remote, role: Role::Server, encrypted: told.encrypted, process };
+        let verdict = self.verdict(&facts, &told)?;
+        let (outcome, certain) = (told.outcome, told.certain);
+        let mut leak = self.base(verdict, told, process);
+        self.complete_process(&mut leak, call.tgid, &call.comm);
+        leak.direction = Some(Direction::Request);
+        leak.outcome = Some(outcome);
+        // The host that the request names is this one.
+        leak.destination = Some(Destination {
+            ip: remote.map(|remote| remote.ip()),
+            port: remote.map(|remote| remote.port()),
+            host: None,
+            recipient: None,
+            via: None,
+            proof: if certain { Proof::Proven } else { Proof::Unknown },
+        });
+        leak.transport = Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None });
+        Some(leak)
+    }
+
     /// What the kernel itself told of a process that had ended before we looked.
     fn complete_process(&self, leak: &mut Leak, tgid: u32, comm: &[u8; 16]) {
         if tgid == 0 {

@@ -6,10 +6,12 @@
 
 mod blind;
 mod flow;
+mod flowless;
 mod leaks;
 mod losses;
 mod plain;
 mod proving;
+mod requests;
 pub mod waiting;
 
 use std::{
@@ -18,8 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cprvagt_abi::{Counter, Flow, TlsHello, TlsWrite, Verdict};
-use cprvagt_report::{Host, Leak, Ledger, Outcome};
+use cprvagt_abi::{Counter, Flow, TlsHello, Verdict};
+use cprvagt_report::{Host, Leak, Ledger};
 
 use self::{
     blind::BlindSpots,
@@ -27,14 +29,14 @@ use self::{
     leaks::Teller,
     losses::Losses,
     proving::{Proving, now_unix},
+    requests::Requests,
 };
 use crate::{
     fields::Origin,
-    inspect::{Inspected, Inspector, Lens, Tie},
+    inspect::{Lens, Tie},
     join::{
         records::RecordHeader,
-        tls_flow::TlsFlow,
-        unbound::{Name, Unbound},
+        unbound::Unbound,
         writes::{Write, Writes},
     },
     judge::Policy,
@@ -89,6 +91,7 @@ pub struct Pipeline {
     restless: HashMap<u64, Instant>,
     writes: Writes,
     unbound: Unbound,
+    requests: Requests,
     processes: Processes,
     book: Book,
     blind_spots: BlindSpots,
@@ -109,6 +112,7 @@ impl Pipeline {
             restless: HashMap::new(),
             writes: Writes::default(),
             unbound: Unbound::default(),
+            requests: Requests::default(),
             processes,
             book: Book::open(),
             blind_spots: BlindSpots::new(Instant::now()),
@@ -154,9 +158,13 @@ impl Pipeline {
                 let done = self.writes.file(&file, self.processes.file_part(&range));
                 self.write_all(done, now, ask);
             }
+            Record::ProcessSeen(seen) => {
+                // Looked at now: it may be gone when its traffic is judged.
+                self.processes.facts(seen.tgid, now);
+            }
             Record::ProcessExec(exec) => {
                 self.abandon(exec.tgid, now, ask);
-                self.processes.exec(exec.tgid, None, now);
+                self.processes.exec(exec.tgid);
             }
             Record::ProcessExit(exit) => {
                 self.abandon(exit.tgid, now, ask);
@@ -272,6 +280,10 @@ impl Pipeline {
         if self.out_of_scope.contains(&id) {
             return;
         }
+        if write.is_read() {
+            let heads = self.requests.take(write, now);
+            return self.look_at_requests(heads, now, ask);
+        }
         if self.flows.contains_key(&id) {
             let earlier = self.unbound.take_by_session(write.call.tgid, write.call.session);
             let writer = self.process_of(write.call.tgid, now);
@@ -286,48 +298,6 @@ impl Pipeline {
         }
         let given_up = self.unbound.wait(write, now);
         self.give_up(given_up, now, ask);
-    }
-
-    /// Tells what is in writes whose flow nobody knows: reported, never dropped, never invented. Each
-    /// session's are one stream.
-    fn give_up(&mut self, writes: Vec<Write>, now: Instant, ask: &mut dyn FnMut(Request)) {
-        let mut rest = writes.into_iter().peekable();
-        while let Some(first) = rest.next() {
-            let (name, call) = (Name::of(&first), first.call);
-            let session =
-                std::iter::once(first).chain(std::iter::from_fn(|| rest.next_if(|it| Name::of(it) == name)));
-            let session: Vec<Write> = session.collect();
-            let process = self.process_of(call.tgid, now);
-            if !self.policy.limits_scope() || self.policy.in_scope(process.as_deref()) {
-                let leaks = self.leaks_to_unknown(session, &call, process.as_deref());
-                self.tell_all(leaks, now, ask);
-            }
-        }
-    }
-
-    fn leaks_to_unknown(
-        &self,
-        session: Vec<Write>,
-        call: &TlsWrite,
-        process: Option<&ProcessFacts>,
-    ) -> Vec<(Option<Tie>, Leak)> {
-        let lens = Self::lens(&self.keys, &self.policy, &self.proving);
-        let lens = lens.of(Origin { process, comm: call.comm, ..Origin::default() });
-        let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
-        let tap = session.first().map_or("tls", Write::tap);
-        let mut calls = TlsFlow::default();
-        for write in session.into_iter().filter_map(|write| calls.write(write)) {
-            inspector.push_write(&write, &lens, &mut inspected);
-        }
-        inspector.finish(&lens, &mut inspected);
-        let teller = self.teller();
-        let told =
-            |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Unknown, certain: false };
-        inspected
-            .findings
-            .into_iter()
-            .filter_map(|it| Some((it.tie, teller.leak_to_unknown(call, process, told(it))?)))
-            .collect()
     }
 
     /// A process ended or became another program: its half-made writes will not be finished, its sessions
@@ -353,6 +323,8 @@ impl Pipeline {
         }
         let overdue = self.unbound.take_overdue(now);
         self.give_up(overdue, now, ask);
+        let overdue = self.requests.take_overdue(now);
+        self.look_at_requests(overdue, now, ask);
         let is_over = |ended: Instant| now.saturating_duration_since(ended) >= ENDED_KEPT;
         self.retire(|flow| flow.ended.is_some_and(is_over), now, ask);
         self.proving.forget_old(now);
@@ -463,6 +435,8 @@ impl Pipeline {
         self.write_all(cut, now, ask);
         let abandoned = self.unbound.take_all();
         self.give_up(abandoned, now, ask);
+        let cut = self.requests.take_all();
+        self.look_at_requests(cut, now, ask);
         self.open_unannounced(kernel, now);
         for (id, flow) in &mut self.flows {
             if let Some(totals) = kernel.get(id) {

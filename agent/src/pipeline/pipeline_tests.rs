@@ -2,7 +2,7 @@
 
 use cprvagt_abi::{Kind, Role};
 use cprvagt_cpr::citizens::Citizens;
-use cprvagt_report::{HostId, Proof};
+use cprvagt_report::{HostId, Outcome, Proof};
 use proptest::prelude::*;
 
 use super::*;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cprvagt_abi::{Counter, Flow};
 use cprvagt_report::{Ledger, Level};
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zerocopy::FromBytes as _;
 use zeroize::Zeroizing;
 
@@ -26,16 +26,13 @@ use crate::capture::Ring;
 use crate::channel::{receive, receive_descriptors, send};
 use crate::config::Config;
 use crate::judge::Policy;
+use crate::nap::{Nap, TICK_EVERY};
 use crate::pipeline::{Keys, Pipeline, Request};
 use crate::process::Processes;
 use crate::pseudonym::{Key, Sealer};
 use crate::record::Record;
 use crate::screen::Screen;
 
-/// How often the ring is looked at, in milliseconds.
-const LOOK_EVERY_MS: u16 = 10;
-/// How often what waits is looked after.
-const TICK_EVERY: Duration = Duration::from_millis(100);
 /// How often capture is told that all is well.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How often the account is reported.
@@ -68,6 +65,7 @@ struct Inspecting {
     screen: Option<Screen>,
     min: Option<Level>,
     status: InspectStatus,
+    nap: Nap,
     tick_due: Instant,
     alive_due: Instant,
     ledger_due: Instant,
@@ -94,6 +92,7 @@ impl Inspecting {
             screen: settings.json.then(|| Screen::open(true)),
             min: settings.min,
             status: InspectStatus::default(),
+            nap: Nap::new(now),
             tick_due: now,
             alive_due: now,
             // At once: the first report says that the host is watched from now on, and a start that is not clean shows.
@@ -119,14 +118,21 @@ impl Inspecting {
     }
 
     /// Waits for records, for room on the way out, or for a message, whose coming it tells.
-    fn wait(&self) -> io::Result<bool> {
+    fn wait(&mut self) -> io::Result<bool> {
         let mut waited = vec![
             PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.ring.as_fd(), PollFlags::POLLIN),
         ];
         waited.extend(self.outbox.waits_for().map(|out| PollFd::new(out, PollFlags::POLLOUT)));
-        match poll(&mut waited, LOOK_EVERY_MS) {
-            Ok(_) => Ok(waited[0].revents().is_some_and(|events| !events.is_empty())),
+        let is_ready = |it: &PollFd<'_>| it.revents().is_some_and(|events| !events.is_empty());
+        let length = PollTimeout::try_from(self.nap.length(Instant::now())).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut waited, length) {
+            Ok(_) => {
+                if is_ready(&waited[1]) {
+                    self.nap.woken(Instant::now());
+                }
+                Ok(is_ready(&waited[0]))
+            }
             Err(nix::Error::EINTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -157,7 +163,7 @@ impl Inspecting {
     /// Takes the waiting records; true while there may be more.
     fn drain(&mut self) -> Result<bool, RunError> {
         let now = Instant::now();
-        let Self { ring, pipeline: Some(pipeline), outbox, screen, control, status, .. } = self else {
+        let Self { ring, pipeline: Some(pipeline), outbox, screen, control, status, nap, .. } = self else {
             return Ok(false);
         };
         let mut way_out = WayOut { outbox, screen, control, leaks: &mut status.leaks, now, broken: None };
@@ -166,6 +172,9 @@ impl Inspecting {
             Ok(record) => pipeline.take(record, now, &mut |request| way_out.take(request)),
             Err(problem) => problem.note(bad),
         });
+        if count > 0 {
+            nap.woken(now);
+        }
         way_out.broken.map_or(Ok(count == RECORDS_PER_TURN), Err)
     }
 

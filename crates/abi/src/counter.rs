@@ -56,6 +56,16 @@ pub enum Counter {
     TlsWriteCorked,
     /// TLS writes that a second probe on the same file reported again.
     TlsWriteTwice,
+    /// TLS reads of clients, and of sessions whose end is not known: not copied.
+    TlsReadClient,
+    /// TLS reads of servers that began: what they bring is looked at where they return.
+    TlsReadBegun,
+    /// TLS reads of servers that brought nothing, or nothing of a request's head: not copied.
+    TlsReadBody,
+    /// TLS reads of servers whose memory could not be looked at.
+    TlsReadUnreadable,
+    /// TLS reads of servers of which a request's head was captured.
+    TlsReadCaptured,
     /// ClientHello messages too short to hold the random, or split across packets.
     HelloShort,
     /// ClientHello messages whose random another flow had already used: relays.
@@ -95,6 +105,11 @@ impl Counter {
             "tls_write_protocol_total",
             "tls_write_corked_total",
             "tls_write_twice_total",
+            "tls_read_client_total",
+            "tls_read_begun_total",
+            "tls_read_body_total",
+            "tls_read_unreadable_total",
+            "tls_read_captured_total",
             "hello_short_total",
             "hello_relayed_total",
         ];

@@ -184,14 +184,22 @@ records! {
         /// Number of the file in the process.
         descriptor: u32,
     }
-    /// A process became another program.
+    /// A process is seen for the first time since it runs its program: it connects, sends or writes. The reader is woken
+    /// at once, since it may end a moment later.
+    ProcessSeen = 14, 24 {
+        /// Thread group id.
+        tgid: u32,
+        /// Zero.
+        pad: u32,
+    }
+    /// A process that was seen became another program.
     ProcessExec = 10, 24 {
         /// Thread group id.
         tgid: u32,
         /// Zero.
         pad: u32,
     }
-    /// The first thread of a process ended.
+    /// The first thread of a process that was seen ended.
     ProcessExit = 11, 24 {
         /// Thread group id.
         tgid: u32,

@@ -12,6 +12,8 @@ pub struct Site {
     pub attachment: u16,
     /// The function.
     pub function: Function,
+    /// Whether the site is where the function returns, not where it begins.
+    pub returns: bool,
     /// What says whether the session is a server's, if it is known.
     pub server: Option<RoleWord>,
     /// OpenSSL: offset in the session object of a pointer to follow to the random. GnuTLS: offset of the word that
@@ -63,11 +65,17 @@ pub enum Function {
     /// `SSL_sendfile(SSL *, int, off_t, size_t, int)`, OpenSSL 3.0 and later, for sessions whose records the kernel
     /// makes.
     SslSendfile = 11,
+    /// `SSL_read(SSL *, void *, int)`.
+    SslRead = 12,
+    /// `SSL_read_ex(SSL *, void *, size_t, size_t *)`.
+    SslReadEx = 13,
+    /// `gnutls_record_recv(session, void *, size_t)`.
+    GnutlsRecv = 14,
 }
 
 impl Function {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::SslWrite,
         Self::SslWriteEx,
         Self::SslWriteEx2,
@@ -79,13 +87,16 @@ impl Function {
         Self::NssSecureSend,
         Self::GoWriteRecord,
         Self::SslSendfile,
+        Self::SslRead,
+        Self::SslReadEx,
+        Self::GnutlsRecv,
     ];
 
     /// The function with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
-            1..=11 => Some(Self::ALL[number as usize - 1]),
+            1..=14 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
     }
@@ -105,6 +116,9 @@ impl Function {
             Self::NssSecureSend => "ssl_SecureSend",
             Self::GoWriteRecord => "crypto/tls.(*Conn).writeRecordLocked",
             Self::SslSendfile => "SSL_sendfile",
+            Self::SslRead => "SSL_read",
+            Self::SslReadEx => "SSL_read_ex",
+            Self::GnutlsRecv => "gnutls_record_recv",
         }
     }
 
@@ -112,12 +126,19 @@ impl Function {
     #[must_use]
     pub const fn is_gnutls(number: u32) -> bool {
         number >= Self::GnutlsSend as u32 && number <= Self::GnutlsSendEarlyData as u32
+            || number == Self::GnutlsRecv as u32
     }
 
     /// Whether the function with this number is Go's, whose calls say in what kind of TLS record the bytes leave.
     #[must_use]
     pub const fn is_go(number: u32) -> bool {
         number == Self::GoWriteRecord as u32
+    }
+
+    /// Whether the function with this number reads: it is probed where it begins and where it returns.
+    #[must_use]
+    pub const fn reads(number: u32) -> bool {
+        number >= Self::SslRead as u32 && number <= Self::GnutlsRecv as u32
     }
 
     /// Whether the function with this number is given a part of a file instead of bytes: descriptor, offset, length.
@@ -143,6 +164,8 @@ impl Function {
 impl Site {
     /// The place is not known, or there is none.
     pub const NONE: u16 = u16::MAX;
+    const RETURNS: u64 = 1 << 47;
+    const FUNCTION: u32 = 0x7f;
 
     /// The attach cookie.
     #[must_use]
@@ -154,6 +177,7 @@ impl Site {
             _ => 0,
         };
         (self.attachment as u64) << 48
+            | if self.returns { Self::RETURNS } else { 0 }
             | (self.function as u64) << 40
             | (server as u64) << 32
             | (self.via as u64) << 16
@@ -169,7 +193,13 @@ impl Site {
     /// Number of the function in a cookie.
     #[must_use]
     pub const fn function_of(cookie: u64) -> u32 {
-        (cookie >> 40) as u32 & 0xff
+        (cookie >> 40) as u32 & Self::FUNCTION
+    }
+
+    /// Whether a cookie is of a site where the function returns.
+    #[must_use]
+    pub const fn returns(cookie: u64) -> bool {
+        cookie & Self::RETURNS != 0
     }
 
     /// Offset of the word that tells a session's role in a cookie, in bytes, if it is known.
@@ -212,8 +242,10 @@ mod tests {
             let one_bit = word == Some(0x0e);
             let server = word.map(|word| RoleWord { word, one_bit });
             let function = Function::GnutlsSend2;
-            let site = Site { attachment: 0xfffe, function, server, via: 0xa8, random: 0x1234 };
+            let returns = word == Some(0);
+            let site = Site { attachment: 0xfffe, function, returns, server, via: 0xa8, random: 0x1234 };
             let cookie = site.pack();
+            assert_eq!(Site::returns(cookie), returns);
             assert_eq!(Site::attachment_of(cookie), 0xfffe);
             assert_eq!(Function::from_number(Site::function_of(cookie)), Some(function));
             assert_eq!((Site::server_of(cookie), Site::is_one_bit(cookie)), (bytes, one_bit));
@@ -228,8 +260,10 @@ mod tests {
             assert_eq!(Function::from_number(function as u32), Some(function));
             assert_eq!(Function::is_gnutls(function as u32), function.symbol().starts_with("gnutls"));
             assert_eq!(Function::is_go(function as u32), function.symbol().starts_with("crypto/tls."));
+            let reads = ["_read", "_recv"].iter().any(|it| function.symbol().contains(it));
+            assert_eq!(Function::reads(function as u32), reads);
         }
         assert_eq!(Function::from_number(0), None);
-        assert_eq!(Function::from_number(12), None);
+        assert_eq!(Function::from_number(15), None);
     }
 }

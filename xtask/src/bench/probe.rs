@@ -27,6 +27,8 @@ const COUNT: &str = "20000";
 const BARE_COUNT: &str = "200000";
 /// A 1 KiB write may take at most so many times longer with the agent.
 const RATIO_MAX: f64 = 4.0;
+/// A read of a server with nothing to copy may take at most so much longer, in nanoseconds.
+const READ_NS_MAX: f64 = 1200.0;
 /// A 1 KiB write with nothing to copy may take at most so much longer, in nanoseconds.
 const PROBE_NS_MAX: f64 = 700.0;
 
@@ -42,12 +44,17 @@ pub fn run(check: bool) -> Result<()> {
     let mut lab = Lab::new()?;
     let bench = Bench {
         recipient: &*lab.recipient("bench.example", Service::Https, Family::V4)?,
-        bare: bare_program(&lab)?,
+        bare: c_program(&lab, "write_bench")?,
+        bare_read: c_program(&lab, "read_bench")?,
         lab: &lab,
         program: &program,
     };
     let probe_ns = bench.bare_writes()?;
+    let read_ns = bench.bare_reads()?;
     let ratio = bench.writes_and_requests()?;
+    if check && read_ns > READ_NS_MAX {
+        bail!("bench probe: a read costs {read_ns:.0} ns more; at most {READ_NS_MAX:.0} are allowed");
+    }
     if check && probe_ns > PROBE_NS_MAX {
         bail!(
             "bench probe: a probe with nothing to copy costs {probe_ns:.0} ns; at most {PROBE_NS_MAX:.0} are allowed"
@@ -61,10 +68,10 @@ pub fn run(check: bool) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program whose writes go nowhere.
-fn bare_program(lab: &Lab) -> Result<PathBuf> {
-    let program = lab.scratch().path().join("write_bench");
-    let source = shell::root().join("tests/programs/write_bench.c");
+/// Builds one of the programs that time a single function.
+fn c_program(lab: &Lab, name: &str) -> Result<PathBuf> {
+    let program = lab.scratch().path().join(name);
+    let source = shell::root().join("tests/programs").join(name).with_extension("c");
     let mut compiler = Command::new("cc");
     shell::run(compiler.arg("-O2").arg("-o").args([&program, &source]).args(["-lssl", "-lcrypto"]))?;
     Ok(program)
@@ -75,6 +82,7 @@ struct Bench<'a> {
     recipient: &'a Recipient,
     program: &'a Path,
     bare: PathBuf,
+    bare_read: PathBuf,
 }
 
 /// Microseconds of one round.
@@ -105,6 +113,30 @@ impl Bench<'_> {
         let counted = self.counted_round(&allowed)?;
         println!("{:<46} {:>9} {counted:>9.0}", "our program alone, as the kernel counts it", "");
         Ok(cheap)
+    }
+
+    /// Reads of a server, of bodies: nothing is copied. Returns the nanoseconds that the probes cost.
+    fn bare_reads(&self) -> Result<f64> {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            without.push(self.read_round()?);
+            with.push(self.with_agent("", Self::read_round)?);
+        }
+        let extra = median(with.iter().zip(&without).skip(1).map(|(a, b)| a - b).collect());
+        println!(
+            "{:<46} {:>9} {:>9}",
+            "SSL_read of 1 KiB by a server, nothing to copy", "ns each", "extra ns"
+        );
+        println!("{:<46} {:>9.0}", "without agent", median(without));
+        println!("{:<46} {:>9} {extra:>9.0}", "two probes, where it begins and returns", "");
+        Ok(extra)
+    }
+
+    fn read_round(&self) -> Result<f64> {
+        let [certificate, key] = self.lab.authority().files(self.lab.scratch(), "bench.example")?;
+        let mut command = Command::new(&self.bare_read);
+        let [nanoseconds] = numbers(command.args([certificate, key]).arg(BARE_COUNT))?;
+        Ok(nanoseconds)
     }
 
     fn writes_and_requests(&self) -> Result<f64> {
