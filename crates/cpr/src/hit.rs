@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Confidence, Number, Score};
+use crate::{Confidence, Number, Score, Why};
 
 /// One candidate that passed grammar, gate and calendar, whatever its score.
 pub struct Hit {
@@ -22,6 +22,8 @@ pub struct Hit {
     pub confidence: Confidence,
     /// How it was written.
     pub shape: Shape,
+    /// Why it has its score.
+    pub why: Why,
 }
 
 /// Prints where and how sure, never which number.

@@ -26,6 +26,7 @@ mod calendar;
 mod checksum;
 #[cfg(any(test, feature = "generator"))]
 pub mod citizens;
+mod clue;
 mod context;
 mod escape;
 mod find;
@@ -45,12 +46,13 @@ mod scrub;
 mod separator;
 mod wide;
 
+pub use clue::{Clue, Reason};
 pub use find::{Backend, Candidate, Grammar, Layout, find};
 pub use hit::{Checksum, Class, Hit, Shape};
 pub use number::Number;
 pub use scan::{Place, Scene, scan};
 pub use scanner::Scanner;
-pub use score::{Confidence, Score};
+pub use score::{Confidence, Score, Why};
 pub use scrub::scrub_ranges;
 pub use wide::Order;
 

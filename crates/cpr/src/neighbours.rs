@@ -1,7 +1,7 @@
 //! Candidates wait in a short queue before they are reported, because a sequence shows itself only by the numbers that
 //! follow.
 
-use crate::score::Evidence;
+use crate::score::{Evidence, Why};
 use crate::{Checksum, Hit, Number};
 
 /// How many candidates back an arithmetic neighbour is looked for.
@@ -38,6 +38,7 @@ impl Pending {
             score,
             confidence: score.confidence(),
             shape: self.evidence.shape,
+            why: Why::of(self.evidence),
         }
     }
 }
