@@ -252,14 +252,20 @@ impl Content {
 /// Where the trailing run of digits and separators begins, at its first digit.
 fn run_start(buf: &[u8]) -> usize {
     let from = buf.len().saturating_sub(RUN_BYTES_MAX);
-    let run = buf[from..].iter().rev().take_while(|byte| may_be_in_number(**byte)).count();
+    let belongs = |at: &usize| may_be_in_number(buf[*at]) || is_in_percent_escape(buf, *at);
+    let run = (from..buf.len()).rev().take_while(belongs).count();
     let start = buf.len() - run;
     start + buf[start..].iter().position(u8::is_ascii_digit).unwrap_or(run)
 }
 
-/// Digits, what may stand between or right behind them, and bytes of dashes and spaces in UTF-8.
+/// Whether the byte at `at` is a letter such as that of `%2D`.
+fn is_in_percent_escape(buf: &[u8], at: usize) -> bool {
+    buf[at].is_ascii_hexdigit() && buf[at.saturating_sub(2)..at].contains(&b'%')
+}
+
+/// Digits, what may stand between or right behind them, bytes of dashes and spaces in UTF-8, and the zeros of UTF-16.
 fn may_be_in_number(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b' ' | b'\t' | b'.' | b',' | b'-' | b'/' | b':' | b'_' | b'+' | b'%' | 0x80..)
+    matches!(byte, 0 | b'0'..=b'9' | b' ' | b'\t' | b'.' | b',' | b'-' | b'/' | b':' | b'_' | b'+' | b'%' | 0x80..)
 }
 
 /// Where in the stream content stood: a border is a content offset and its stream offset.
@@ -309,6 +315,11 @@ mod tests {
             ("v1.2 x", ""),
             ("12345678901234567890123456789012345678901234567890", "90123456789012345678901234567890"),
             ("%20251248%2", "20251248%2"),
+            ("cpr 251248%2D", "251248%2D"),
+            ("cpr 251248%2D99", "251248%2D99"),
+            ("cpr 251248D", ""),
+            ("r\0 \x002\x005\x001\0", "2\x005\x001\0"),
+            ("\0r\0 \x002\x005\x001", "2\x005\x001"),
         ];
         for (text, expected) in cases {
             let run = &text.as_bytes()[run_start(text.as_bytes())..];

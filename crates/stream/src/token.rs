@@ -6,8 +6,9 @@ use crate::escape::{self, Undone};
 use crate::plain::Plain;
 use crate::window::{Decoding, Part, Place, Sink, Window};
 
-/// Bytes shown before what a window owns, where there are any: longer than a number in any one encoding.
-pub(crate) const CONTEXT_BYTES: usize = 64;
+/// Bytes shown around what a window owns, where there are any: longer than a number in any one encoding, and than the
+/// text before a number in UTF-16 that may name it.
+pub(crate) const CONTEXT_BYTES: usize = 96;
 
 /// Bytes at the end of a piece that the next piece answers for: longer than a number with each digit escaped.
 pub(crate) const SPLIT_OVERLAP_BYTES: usize = 128;
