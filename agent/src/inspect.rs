@@ -9,7 +9,7 @@
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
-use cprvagt_cpr::{Hit, Place, Scene, scan};
+use cprvagt_cpr::{Hit, Place, Scene, Why, scan};
 use cprvagt_report::{
     Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed, SealedNumber,
 };
@@ -49,6 +49,10 @@ pub struct Finding {
     pub host: Option<Scrubbed>,
     /// The stream offset up to which bytes must have left for the number to have left.
     pub needs: u64,
+    /// The stream offset of its first byte; where something was undone, that of the value it is in.
+    pub offset: u64,
+    /// Why it has its score.
+    pub why: Why,
 }
 
 /// What is the same for all streams at one moment.
@@ -234,7 +238,16 @@ fn finding(hit: &Hit, pseudonym: Pseudonym, window: &Window<'_>, lens: &Lens<'_>
         decodings: window.decodings.iter().map(|decoding| Label::new(decoding.as_str())).collect(),
         host: window.host.map(|host| scrubber.name(host)),
         needs: window.source.end,
+        offset: offset(hit, window),
+        why: hit.why,
     }
+}
+
+/// Whatever is undone makes a value shorter: one that has its length is as it stood.
+fn offset(hit: &Hit, window: &Window<'_>) -> u64 {
+    let (source, owned) = (&window.source, &window.owned);
+    let as_it_stood = source.end - source.start == owned.len() as u64;
+    source.start + if as_it_stood { (hit.start - owned.start) as u64 } else { 0 }
 }
 
 /// The name that speaks for the value: of a JSON path its last step.
