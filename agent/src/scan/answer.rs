@@ -6,9 +6,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use cprvagt_cpr::Why;
-use cprvagt_report::{Class, Leak, Score, Scrubbed};
+use cprvagt_report::{Class, Explained, Leak, Score, Scrubbed, Step};
 use cprvagt_settings::size;
-use serde::Serialize;
 
 use crate::cli;
 
@@ -33,22 +32,6 @@ pub struct Sum {
     pub opaque_bytes: u64,
 }
 
-/// A leak and why it has its score.
-#[derive(Serialize)]
-struct Explained<'a> {
-    #[serde(flatten)]
-    leak: &'a Leak,
-    explain: Vec<Step>,
-}
-
-/// One clue, as the object has it.
-#[derive(Serialize)]
-struct Step {
-    clue: &'static str,
-    decibans: Score,
-    meaning: &'static str,
-}
-
 impl Answer {
     /// As the command line asks for it.
     pub fn new(options: &cli::Scan) -> Self {
@@ -62,15 +45,11 @@ impl Answer {
     pub fn leak(&self, leak: &Leak, why: &Why) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match (self.json, self.explain) {
-            (true, false) => return leak.write_line(&mut out),
-            (true, true) => {
-                serde_json::to_writer(&mut out, &Explained { leak, explain: steps(why).collect() })?;
-                out.write_all(b"\n")?;
-            }
-            (false, false) => writeln!(out, "{}", line(leak))?,
-            (false, true) => writeln!(out, "{}\n{}", line(leak), explained(leak, why))?,
+            (true, false) => leak.write_line(&mut out),
+            (true, true) => Explained { leak, explain: steps(why).collect() }.write_line(&mut out),
+            (false, false) => writeln!(out, "{}", line(leak)),
+            (false, true) => writeln!(out, "{}\n{}", line(leak), explained(leak, why)),
         }
-        out.flush()
     }
 
     /// Tells what a person should know of a path beside what was found in it.
@@ -109,7 +88,7 @@ fn line(leak: &Leak) -> String {
 /// A line for each clue, the sum under them.
 fn explained(leak: &Leak, why: &Why) -> String {
     let row = |score: Score, text: &str| format!("{:>+10.1}  {text}", score.decibans());
-    let mut rows: Vec<String> = steps(why).map(|step| row(step.decibans, step.meaning)).collect();
+    let mut rows: Vec<String> = steps(why).map(|step| row(step.decibans, step.meaning.as_str())).collect();
     let sum = format!("= {:+.1}", leak.score.decibans());
     rows.push(format!("{sum:>10}  decibans: {}", leak.confidence));
     rows.join("\n")
@@ -117,9 +96,9 @@ fn explained(leak: &Leak, why: &Why) -> String {
 
 fn steps(why: &Why) -> impl Iterator<Item = Step> {
     why.reasons().map(|reason| Step {
-        clue: reason.clue.as_str(),
+        clue: reason.clue.as_str().into(),
         decibans: Score::from_tenths(reason.weight.tenths().into()),
-        meaning: reason.clue.meaning(),
+        meaning: reason.clue.meaning().into(),
     })
 }
 
