@@ -286,14 +286,12 @@ fn memory_is_bounded_whatever_the_length() {
     let place = Place::new();
     let line = format!("cpr: {}, and more of the same line without an end ", number(1));
     place.write("long", line.repeat(2 << 20).as_bytes().get(..100 << 20).unwrap());
-    let mut command = place.command(&["--json", "--min", "high", "long"]);
-    // Not the output: a line for each 64 KiB. Address space bounds what the program can hold.
-    let shell = format!("ulimit -v 200000; exec \"$0\" \"$@\"");
+    let command = place.command(&["--json", "--min", "high", "long"]);
+    // What the program can hold is bounded by its address space.
     let mut limited = Command::new("sh");
-    limited.arg("-c").arg(shell).arg(command.get_program()).args(command.get_args());
-    limited.current_dir(place.path(""));
-    command = limited;
-    let ended = ended(command, b"");
+    limited.args(["-c", "ulimit -v 200000; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args()).current_dir(place.path(""));
+    let ended = ended(limited, b"");
     assert_eq!((ended.code, ended.out.lines().count()), (1, 1600), "{}", ended.err);
 }
 
