@@ -78,8 +78,7 @@ fn returned(registers: &Registers, cookie: u64, task: u64) -> Result<Call, Skip>
 /// How many bytes came.
 #[inline(always)]
 fn count(registers: &Registers, function: u32, length_at: u64) -> Result<u64, Skip> {
-    let result =
-        if Function::is_gnutls(function) { registers.rax as i64 } else { i64::from(registers.rax as i32) };
+    let result = if Function::is_gnutls(function) { registers.rax as i64 } else { i64::from(registers.rax as i32) };
     if result <= 0 {
         return Err(Counter::TlsReadBody);
     }

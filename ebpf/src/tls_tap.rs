@@ -23,8 +23,8 @@ use aya_ebpf::{
     programs::ProbeContext,
 };
 use cprvagt_abi::{
-    CHUNK_CLASSES, CHUNK_MAX, Counter, FlowKey, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsFile,
-    TlsWrite, TlsWriteEnd, Verdict, WRITE_CHUNK, WRITE_CHUNKS_MAX,
+    CHUNK_CLASSES, CHUNK_MAX, Counter, FlowKey, Function, INLINE_MAX, Site, SiteTwice, TlsData, TlsFile, TlsWrite,
+    TlsWriteEnd, Verdict, WRITE_CHUNK, WRITE_CHUNKS_MAX,
 };
 
 use crate::{

@@ -47,8 +47,7 @@ fn ask(lab: &Lab, server: &Server<'_>, address: IpAddr, version: &str, citizens:
     }
     let config = lab.scratch().write(&format!("ask-{version}"), config).unwrap();
     let mut curl = lab.command("curl").unwrap();
-    let curl =
-        lab.network().inside(|| Held::start(curl.args(["--disable", "--config"]).arg(config))).unwrap();
+    let curl = lab.network().inside(|| Held::start(curl.args(["--disable", "--config"]).arg(config))).unwrap();
     curl.end().unwrap();
 }
 
@@ -56,16 +55,8 @@ fn check_leak(seen: &Seen, citizen: &str, part: &str, tap: &str) {
     let leaks = seen.leaks_of(citizen);
     let [leak] = leaks[..] else { panic!("{part}: {leaks:#?}") };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    assert_eq!(
-        (text(&leak["rule"]), text(&leak["severity"])),
-        ("cpr-in-url".into(), "high".into()),
-        "{leak:#}"
-    );
-    assert_eq!(
-        (text(&leak["direction"]), text(&leak["outcome"])),
-        ("request".into(), "sent".into()),
-        "{leak:#}"
-    );
+    assert_eq!((text(&leak["rule"]), text(&leak["severity"])), ("cpr-in-url".into(), "high".into()), "{leak:#}");
+    assert_eq!((text(&leak["direction"]), text(&leak["outcome"])), ("request".into(), "sent".into()), "{leak:#}");
     assert_eq!((text(&leak["location"]["part"]), text(&leak["tap"])), (part.into(), tap.into()), "{leak:#}");
     assert_eq!(leak["destination"]["proof"], "proven", "{leak:#}");
     assert!(leak["destination"]["ip"].is_string() && leak["destination"]["host"].is_null(), "{leak:#}");
@@ -113,10 +104,7 @@ fn nginx() {
         nginx.arg("-c").arg(config);
         nginx
     };
-    check(
-        "nginx",
-        &Server { program: "nginx", port: 18_501, tap: "openssl.SSL_read", command, is_for_one: false },
-    );
+    check("nginx", &Server { program: "nginx", port: 18_501, tap: "openssl.SSL_read", command, is_for_one: false });
 }
 
 /// Python reads by another function.
@@ -124,17 +112,11 @@ fn nginx() {
 fn python() {
     let command = |_: &Lab, address: IpAddr, port: u16, files: &[PathBuf; 2]| {
         let mut python = Command::new("/usr/bin/python3");
-        python
-            .arg(format!("{PROGRAMS}/https_server.py"))
-            .args([address.to_string(), port.to_string()])
-            .args(files);
+        python.arg(format!("{PROGRAMS}/https_server.py")).args([address.to_string(), port.to_string()]).args(files);
         python
     };
     let program = "/usr/bin/python3";
-    check(
-        "python",
-        &Server { program, port: 18_502, tap: "openssl.SSL_read_ex", command, is_for_one: false },
-    );
+    check("python", &Server { program, port: 18_502, tap: "openssl.SSL_read_ex", command, is_for_one: false });
 }
 
 #[test]
@@ -147,8 +129,5 @@ fn gnutls() {
         python
     };
     let program = "/usr/bin/python3";
-    check(
-        "gnutls",
-        &Server { program, port: 18_503, tap: "gnutls.gnutls_record_recv", command, is_for_one: true },
-    );
+    check("gnutls", &Server { program, port: 18_503, tap: "gnutls.gnutls_record_recv", command, is_for_one: true });
 }

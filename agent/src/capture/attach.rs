@@ -17,7 +17,8 @@ use super::{
 };
 
 /// Accessors that tell where a session keeps things: its random, which end it is, whether it is corked.
-const OPENSSL_ACCESSORS: [&str; 3] = ["SSL_get_client_random", "SSL_is_server", "SSL_get_server_random"];
+const OPENSSL_ACCESSORS: [&str; 3] =
+    ["SSL_get_client_random", "SSL_is_server", "SSL_get_server_random"];
 const GNUTLS_ACCESSORS: [&str; 3] =
     ["gnutls_session_get_random", "gnutls_auth_get_type", "gnutls_record_cork"];
 const NSS_ACCESSORS: [&str; 2] = ["SSL_ExportKeyingMaterial", "SSL_GetNegotiatedHostInfo"];
@@ -216,11 +217,7 @@ impl TlsTap {
             let reads = Function::reads(function as u32);
             let session =
                 if reads { Session::of_reader(library, symbols) } else { Session::of(library, symbols) };
-            let spots = if reads {
-                reading_spots(code, session, probes)
-            } else {
-                writing_spot(function, code, probes)
-            };
+            let spots = if reads { reading_spots(code, session, probes) } else { writing_spot(function, code, probes) };
             if spots.is_empty() {
                 tracing::debug!(path, name = function.symbol(), "not observed: its code is not understood");
             }
@@ -293,11 +290,8 @@ mod tests {
             for function in functions {
                 let library = Library::of(function);
                 let reads = Function::reads(function as u32);
-                let session = if reads {
-                    Session::of_reader(library, &symbols)
-                } else {
-                    Session::of(library, &symbols)
-                };
+                let session =
+                    if reads { Session::of_reader(library, &symbols) } else { Session::of(library, &symbols) };
                 assert!(session.random.is_some() && session.server.is_some(), "{path}");
                 assert_eq!(session.via.is_some(), library != Library::Nss, "{path}");
             }

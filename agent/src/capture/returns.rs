@@ -9,9 +9,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register,
-};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, Register};
 
 use super::site::{ProbeSite, is_emulated};
 
@@ -74,13 +72,8 @@ impl Body {
                 self.targets.insert(instruction.near_branch_target());
                 waiting.push(instruction.near_branch_target());
             }
-            let goes_on = matches!(
-                flow,
-                FlowControl::Next
-                    | FlowControl::ConditionalBranch
-                    | FlowControl::Call
-                    | FlowControl::IndirectCall
-            );
+            let goes_on =
+                matches!(flow, FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall);
             if !goes_on {
                 return;
             }
@@ -130,8 +123,8 @@ mod tests {
     fn the_check_of_the_stack_is_cheap() {
         // mov (%rsp),%eax; jne +6; add $0x18,%rsp; xor %edx,%edx; ret; call; nop
         let code = [
-            0x8b, 0x04, 0x24, 0x75, 0x07, 0x48, 0x83, 0xc4, 0x18, 0x31, 0xd2, 0xc3, 0xe8, 0, 0, 0, 0, 0x0f,
-            0x1f, 0, 0xc3,
+            0x8b, 0x04, 0x24, 0x75, 0x07, 0x48, 0x83, 0xc4, 0x18, 0x31, 0xd2, 0xc3, 0xe8, 0, 0, 0, 0, 0x0f, 0x1f, 0,
+            0xc3,
         ];
         check(&code, &[(3, true)]);
     }

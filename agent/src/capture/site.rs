@@ -495,14 +495,7 @@ mod tests {
 
     fn function(code: &[u8]) -> FunctionCode {
         let machine = Machine::X86_64;
-        FunctionCode {
-            machine,
-            file_offset: 0x1000,
-            address: 0x4000,
-            code: code.to_vec(),
-            calls: Vec::new(),
-            tail: None,
-        }
+        FunctionCode { machine, file_offset: 0x1000, address: 0x4000, code: code.to_vec(), calls: Vec::new(), tail: None }
     }
 
     fn check_site(code: &[u8], offset: u64, cheap: bool) {

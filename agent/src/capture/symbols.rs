@@ -296,11 +296,8 @@ fn find_calls(elf: &Elf<'_>, names: &[&'static str], functions: &mut [(&'static 
 
 /// Reads on where a function that reads ends by jumping to another one: there it returns.
 fn find_tails(elf: &Elf<'_>, functions: &mut [(&'static str, FunctionCode)]) {
-    let reads =
-        |name: &str| Function::ALL.iter().any(|it| it.symbol() == name && Function::reads(*it as u32));
-    for (_, function) in
-        functions.iter_mut().filter(|(name, it)| reads(name) && it.machine == Machine::X86_64)
-    {
+    let reads = |name: &str| Function::ALL.iter().any(|it| it.symbol() == name && Function::reads(*it as u32));
+    for (_, function) in functions.iter_mut().filter(|(name, it)| reads(name) && it.machine == Machine::X86_64) {
         let to = tail(&function.code, function.address);
         function.tail = to.and_then(|to| read_code(elf, to, 0)).map(Box::new);
     }

@@ -305,7 +305,12 @@ impl Pipeline {
         }
     }
 
-    fn leaks_in_request(&self, head: &Head, call: &TlsWrite, process: Option<&ProcessFacts>) -> Vec<Leak> {
+    fn leaks_in_request(
+        &self,
+        head: &Head,
+        call: &TlsWrite,
+        process: Option<&ProcessFacts>,
+    ) -> Vec<Leak> {
         let lens = Self::lens(&self.key, self.sealer.as_ref(), &self.policy);
         let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
         head.iter().for_each(|read| inspector.push_write(read, &lens, &mut inspected));

@@ -123,10 +123,7 @@ impl Bench<'_> {
             with.push(self.with_agent("", Self::read_round)?);
         }
         let extra = median(with.iter().zip(&without).skip(1).map(|(a, b)| a - b).collect());
-        println!(
-            "{:<46} {:>9} {:>9}",
-            "SSL_read of 1 KiB by a server, nothing to copy", "ns each", "extra ns"
-        );
+        println!("{:<46} {:>9} {:>9}", "SSL_read of 1 KiB by a server, nothing to copy", "ns each", "extra ns");
         println!("{:<46} {:>9.0}", "without agent", median(without));
         println!("{:<46} {:>9} {extra:>9.0}", "two probes, where it begins and returns", "");
         Ok(extra)
