@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::cli::{self, Cli, Command, Exit, Exits};
-use crate::{capture, check, config, doctor, enrol, keys, run, spool_tool, watch};
+use crate::{capture, check, config, doctor, enrol, keys, run, scan, spool_tool, watch};
 
 /// Why the command failed, in words for a person.
 pub struct Failure {
@@ -53,6 +53,7 @@ pub fn obey(cli: &Cli) -> Result<Exit, Failure> {
             run::part(*part)?;
             Ok(Exit::Success)
         }
+        Command::Scan(options) => scan(cli, options),
         Command::Status(options) => Ok(status(options)?),
         later => {
             tell(&format!("cprvagt {}: not in this version", later.name()));
@@ -68,6 +69,14 @@ fn watch(cli: &Cli, options: &cli::Watch) -> Result<Exit, Failure> {
     }
     watch::run(&config, options)?;
     Ok(Exit::Success)
+}
+
+fn scan(cli: &Cli, options: &cli::Scan) -> Result<Exit, Failure> {
+    let (mut config, _) = config::Config::find(cli.config.as_deref())?;
+    if let Some(min) = options.min {
+        config.report.min_confidence = min.into();
+    }
+    Ok(scan::run(&config, options)?)
 }
 
 fn status(options: &cli::Status) -> Result<Exit, run::RunError> {

@@ -11,7 +11,7 @@
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
-use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, scan, ten_digit_values};
+use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, Why, scan, ten_digit_values};
 use cprvagt_report::{
     Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed, SealedNumber,
 };
@@ -58,6 +58,10 @@ pub struct Finding {
     pub needs: u64,
     /// What ties it to what waits; absent where nothing does.
     pub tie: Option<Tie>,
+    /// The stream offset of its first byte; where something was undone, that of the value it is in.
+    pub offset: u64,
+    /// Why it has its score.
+    pub why: Why,
 }
 
 /// What ties a finding to others of its number in the same part of a message, of which one alone is told.
@@ -78,8 +82,8 @@ pub struct Lens<'a> {
     pub sealer: Option<&'a Sealer>,
     /// Says which numbers are told at all.
     pub policy: &'a Policy,
-    /// What fields have shown.
-    pub fields: &'a Fields,
+    /// What fields have shown; absent where each number speaks for itself alone.
+    pub fields: Option<&'a Fields>,
     /// Who sends to whom.
     pub origin: Origin<'a>,
     /// Seconds since 1970, for the rules of the calendar.
@@ -93,8 +97,8 @@ impl Lens<'_> {
     }
 
     /// Counts a value of a field; returns which field, and what it is now.
-    fn count(&self, window: &Window<'_>, value: &Range<usize>, trial: Trial) -> (FieldId, Standing) {
-        self.fields.take(window, value, trial, &self.origin, self.now_unix)
+    fn count(&self, window: &Window<'_>, value: &Range<usize>, trial: Trial) -> Option<(FieldId, Standing)> {
+        Some(self.fields?.take(window, value, trial, &self.origin, self.now_unix))
     }
 }
 
@@ -218,7 +222,7 @@ impl Told {
         scan(window.bytes, &scene, &mut |hit| {
             if window.owned.contains(&hit.start) {
                 let value = values.iter().position(|value| *value == (hit.start..hit.end));
-                let field = value.map(|at| lens.count(window, &values.swap_remove(at), hit.trial));
+                let field = value.and_then(|at| lens.count(window, &values.swap_remove(at), hit.trial));
                 into.findings.extend(self.take(&hit, field, window, lens));
             }
         });
@@ -304,7 +308,8 @@ impl Told {
     }
 
     fn mention(&mut self, pseudonym: Pseudonym, of: StreamPart, lens: &Lens<'_>) -> Mention {
-        let message = *self.number.get_or_insert_with(|| lens.fields.number_message());
+        let number = || lens.fields.map(Fields::number_message).unwrap_or_default();
+        let message = *self.number.get_or_insert_with(number);
         Mention { message, pseudonym, part: part(of) }
     }
 }
@@ -342,12 +347,21 @@ fn finding(
         host: window.host.map(|host| scrubber.name(host)),
         needs: window.source.end,
         tie,
+        offset: offset(hit, window),
+        why: hit.why,
     }
 }
 
 /// A score as reports have it.
 pub fn reported(score: cprvagt_cpr::Score) -> Score {
     Score::from_tenths(i32::from(score.tenths()))
+}
+
+/// Whatever is undone makes a value shorter: one that has its length is as it stood.
+fn offset(hit: &Hit, window: &Window<'_>) -> u64 {
+    let (source, owned) = (&window.source, &window.owned);
+    let as_it_stood = source.end - source.start == owned.len() as u64;
+    source.start + if as_it_stood { (hit.start - owned.start) as u64 } else { 0 }
 }
 
 /// The name that speaks for the value: of a JSON path its last step.

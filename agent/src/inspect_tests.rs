@@ -20,7 +20,8 @@ fn told(level: &str, pieces: &[&[u8]]) -> Vec<String> {
     let config = Config::parse(&format!("[report]\nmin_confidence = \"{level}\"\n")).unwrap();
     let (key, policy) = (Key::random().unwrap(), Policy::new(&config).unwrap());
     let (fields, origin) = (Fields::default(), Origin::default());
-    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: &fields, origin, now_unix: NOW };
+    let lens =
+        Lens { key: &key, sealer: None, policy: &policy, fields: Some(&fields), origin, now_unix: NOW };
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     for piece in pieces {
         inspector.push(piece, &lens, &mut inspected);
@@ -110,6 +111,35 @@ fn a_pause_tells_nothing_twice() {
 }
 
 #[test]
+fn a_cut_hides_no_number_in_utf16_and_none_with_an_escaped_separator() {
+    let text = format!("a line about CPR {}\n", number(1));
+    let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let escaped = ["%2D", "%20"].map(|separator| text.replace('-', separator).into_bytes());
+    for raw in [little, big].iter().chain(&escaped) {
+        for split in 0..raw.len() {
+            let (one, two) = raw.split_at(split);
+            assert_eq!(told("medium", &[one, two]), ["raw"], "{split} of {}", raw.len());
+        }
+    }
+}
+
+#[test]
+fn a_finding_tells_where_it_began() {
+    let (key, config) = (Key::random().unwrap(), Config::parse("").unwrap());
+    let policy = Policy::new(&config).unwrap();
+    let origin = Origin::default();
+    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: None, origin, now_unix: NOW };
+    let message = post(HEAD, "application/json", &format!("{{\"x\":\"{}\"}}", number(1)));
+    let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
+    inspector.push(&message, &lens, &mut inspected);
+    inspector.push(&message, &lens, &mut inspected);
+    let at = message.windows(11).position(|part| part == number(1).as_bytes()).unwrap() as u64;
+    let offsets: Vec<u64> = inspected.findings.iter().map(|finding| finding.offset).collect();
+    assert_eq!(offsets, [at, message.len() as u64 + at]);
+}
+
+#[test]
 fn what_is_remembered_is_bounded_and_lasts() {
     let mut recent = Recent::default();
     for value in 0..3 * TOLD_MAX {
@@ -124,7 +154,8 @@ fn told_raw(pieces: &[&[u8]]) -> Vec<(Score, Mask)> {
     let config = Config::parse("[report]\nmin_confidence = \"any\"\n").unwrap();
     let (key, policy, fields) = (Key::random().unwrap(), Policy::new(&config).unwrap(), Fields::default());
     let origin = Origin::default();
-    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: &fields, origin, now_unix: NOW };
+    let lens =
+        Lens { key: &key, sealer: None, policy: &policy, fields: Some(&fields), origin, now_unix: NOW };
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     pieces.iter().for_each(|piece| inspector.push(piece, &lens, &mut inspected));
     inspector.finish(&lens, &mut inspected);

@@ -26,6 +26,7 @@ mod procfs;
 mod pseudonym;
 mod record;
 mod run;
+mod scan;
 mod screen;
 mod scrub;
 mod secret_file;

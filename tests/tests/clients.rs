@@ -69,7 +69,10 @@ fn check(name: &str, client: &Client<'_>) {
         let authority = lab.authority().file().display().to_string();
         let file = input.display().to_string();
         let filled = |text: &&str| {
-            text.replace("{ca}", &authority).replace("{host}", &recipient.host).replace("{input}", &file).replace("{version}", version)
+            text.replace("{ca}", &authority)
+                .replace("{host}", &recipient.host)
+                .replace("{input}", &file)
+                .replace("{version}", version)
         };
         // git's setting of this name goes before its configuration.
         command.env("GIT_SSL_CAINFO", &authority).args(client.arguments.iter().map(filled));

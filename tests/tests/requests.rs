@@ -142,10 +142,15 @@ fn python() {
 fn node() {
     let command = |_: &Lab, address: IpAddr, port: u16, files: &[PathBuf; 2]| {
         let mut node = Command::new("node");
-        node.arg(format!("{PROGRAMS}/https_server.mjs")).args([address.to_string(), port.to_string()]).args(files);
+        node.arg(format!("{PROGRAMS}/https_server.mjs"))
+            .args([address.to_string(), port.to_string()])
+            .args(files);
         node
     };
-    check("node", &Server { program: "node", port: 18_504, tap: "openssl.SSL_read", command, is_for_one: false });
+    check(
+        "node",
+        &Server { program: "node", port: 18_504, tap: "openssl.SSL_read", command, is_for_one: false },
+    );
 }
 
 #[test]

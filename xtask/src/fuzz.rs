@@ -88,7 +88,10 @@ fn build() -> Result<PathBuf> {
 }
 
 /// The triple that the compiler builds for by itself.
-fn host() -> Result<String> {
+///
+/// # Errors
+/// There is no compiler, or it does not say.
+pub fn host() -> Result<String> {
     let output = Command::new("rustc").arg("-vV").output().context("starting rustc")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));

@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod go;
 mod later;
+mod memcheck;
 mod python;
 mod refusal;
 mod setup;
@@ -53,6 +54,8 @@ enum Command {
     Deb(later::Arguments),
     /// Drives the parsers with libFuzzer: `fuzz [NAME] [--for SECONDS]`. Needs a C++ compiler.
     Fuzz(fuzz::Arguments),
+    /// Watches what the matcher reads: `memcheck [miri|address|valgrind]`, all that are installed when left out.
+    Memcheck(memcheck::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Memcheck(arguments) => memcheck::run(&arguments),
         Command::Vm(arguments) => vm::run(&arguments),
         Command::Deb(_) => later::run(),
     };

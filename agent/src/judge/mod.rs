@@ -161,6 +161,11 @@ fn broken(flow: &FlowFacts<'_>, part: Part, waives: Waives) -> Vec<Rule> {
     rules.into_iter().filter_map(|(broken, rule)| broken.then_some(rule)).collect()
 }
 
+/// How grave a hit is that an offline scan found, which knows nothing of recipients.
+pub fn severity_of_found(hit: &HitFacts) -> Severity {
+    severity(Rule::Found, Role::Unknown, hit)
+}
+
 fn severity(rule: Rule, role: Role, hit: &HitFacts) -> Severity {
     let by_rule = match rule {
         Rule::CprInUrl if role != Role::Server => Severity::Critical,

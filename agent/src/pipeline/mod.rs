@@ -177,7 +177,7 @@ impl Pipeline {
     }
 
     fn lens<'a>(Keys { key, sealer }: &'a Keys, policy: &'a Policy, proving: &'a Proving) -> Lens<'a> {
-        let (sealer, fields, origin) = (sealer.as_ref(), &proving.fields, Origin::default());
+        let (sealer, fields, origin) = (sealer.as_ref(), Some(&proving.fields), Origin::default());
         Lens { key, sealer, policy, fields, origin, now_unix: now_unix() }
     }
 

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{Confidence, Number, Score, Standing, Trial};
+use crate::{Confidence, Number, Score, Standing, Trial, Why};
 
 /// One candidate that passed grammar, gate and calendar, whatever its score.
 pub struct Hit {
@@ -24,15 +24,15 @@ pub struct Hit {
     pub shape: Shape,
     /// What it says of its field, if it is the whole of a value.
     pub trial: Trial,
-    /// The sum of all evidence without floors.
-    pub(crate) sum: Score,
+    /// Why it has its score.
+    pub why: Why,
 }
 
 impl Hit {
     /// The score of a bare number that is the whole of a value, by what its field has shown.
     pub fn score_in(&self, standing: Standing) -> Score {
         match standing {
-            Standing::Demoted => self.sum,
+            Standing::Demoted => self.why.sum(),
             _ => standing.floor(self.trial).map_or(self.score, |floor| self.score.max(floor)),
         }
     }

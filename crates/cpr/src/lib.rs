@@ -31,6 +31,7 @@ mod calendar;
 mod checksum;
 #[cfg(any(test, feature = "generator"))]
 pub mod citizens;
+mod clue;
 mod context;
 mod escape;
 mod find;
@@ -53,6 +54,7 @@ mod separator;
 mod values;
 mod wide;
 
+pub use clue::{Clue, Reason};
 pub use find::{Backend, Candidate, Grammar, Layout, find};
 pub use hit::{Checksum, Class, Hit, Shape};
 pub use number::Number;
@@ -61,7 +63,7 @@ pub use profiles::{FIELD_KEPT_S, FIELDS_MAX, FieldId, Profiles};
 pub use reader::{BEFORE_BYTES_MAX, REACH_BYTES_MAX};
 pub use scan::{Place, Scene, scan};
 pub use scanner::Scanner;
-pub use score::{Confidence, Score};
+pub use score::{Confidence, Score, Why};
 pub use scrub::scrub_ranges;
 pub use values::ten_digit_values;
 pub use wide::Order;

@@ -1,7 +1,7 @@
 //! Candidates wait in a short queue before they are reported, because a sequence shows itself only by the numbers that
 //! follow.
 
-use crate::score::Evidence;
+use crate::score::{Evidence, Why};
 use crate::{Checksum, Hit, Number};
 
 /// How many candidates back an arithmetic neighbour is looked for.
@@ -39,7 +39,7 @@ impl Pending {
             confidence: score.confidence(),
             shape: self.evidence.shape,
             trial: self.evidence.trial(),
-            sum: self.evidence.sum(),
+            why: Why::of(self.evidence),
         }
     }
 }

@@ -9,6 +9,8 @@
 //! segment or query value. A denying name and a structural doubt (a time stamp, a sequence) remove them; the
 //! chance collisions with foreign numbers do not.
 //!
+//! What a clue weighs stands in [`crate::clue`]. The score is the sum of the reasons that [`Why`] gives, floor included.
+//!
 //! A strong name ("cpr") overrules a denying one and all doubts but the sequence: whoever calls a field so means
 //! it. MedCom's test numbers fail modulus 11 on purpose, and their serials are rarer than the check digit
 //! they lack, so a test serial counts like a check digit. No rule gives replacement numbers one, so its absence
@@ -16,26 +18,9 @@
 
 use core::fmt;
 
+use crate::clue::{Clue, Reason};
 use crate::key::Naming;
 use crate::{Checksum, Class, Shape, Trial};
-
-/// All weights, in tenths of a deciban.
-mod weight {
-    pub(super) const PRIOR: i16 = -300;
-    pub(super) const DATE: i16 = 165;
-    pub(super) const OLD_DATE: i16 = 60;
-    pub(super) const CHECK_DIGIT: i16 = 104;
-    pub(super) const NO_CHECK_DIGIT: i16 = -100;
-    pub(super) const OFFICIAL_FORM: i16 = 100;
-    pub(super) const OTHER_SEPARATOR: i16 = 40;
-    pub(super) const STRONG_NAME: i16 = 250;
-    pub(super) const WEAK_NAME: i16 = 80;
-    pub(super) const DENYING_NAME: i16 = -200;
-    pub(super) const EPOCH_SECOND: i16 = -200;
-    pub(super) const CLOCK_TIME: i16 = -150;
-    pub(super) const FOREIGN: i16 = -60;
-    pub(super) const NEIGHBOUR: i16 = -100;
-}
 
 /// The oldest age that counts as a living person's.
 const AGE_YEARS_MAX: i64 = 110;
@@ -129,21 +114,15 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// The score, floors applied.
     pub(crate) fn score(&self) -> Score {
-        if self.has_floor() { self.sum().max(Score::MEDIUM) } else { self.sum() }
-    }
-
-    /// The sum, without floors.
-    pub(crate) fn sum(&self) -> Score {
-        let tenths =
-            weight::PRIOR + self.date() + self.check_digit() + self.form() + self.name() + self.doubts();
-        Score { tenths }
+        let sum = self.sum();
+        Score { tenths: sum + self.floor().map_or(0, |(_, tenths)| tenths) }
     }
 
     /// What a bare number says of the field whose value it is.
     pub(crate) fn trial(&self) -> Trial {
         let passes = self.shape == Shape::Bare
             && self.class != Class::Replacement
-            && self.check_digit() >= 0
+            && self.check_digit().tenths() >= 0
             && self.is_of_living_age();
         match () {
             () if !passes => Trial::Fails,
@@ -154,46 +133,65 @@ impl Evidence {
         }
     }
 
-    fn date(&self) -> i16 {
-        if self.is_of_living_age() { weight::DATE } else { weight::OLD_DATE }
+    fn sum(&self) -> i16 {
+        self.clues().into_iter().flatten().map(Clue::tenths).sum()
     }
 
-    fn check_digit(&self) -> i16 {
+    /// Each clue that there is. What counts nothing is among them only where its absence would be asked for.
+    fn clues(&self) -> [Option<Clue>; 9] {
+        let [time, foreign] = if self.naming.strong { [None; 2] } else { self.doubts() };
+        let [name, weak] = self.names();
+        let neighbour = self.has_neighbour.then_some(Clue::Neighbour);
+        let (date, check_digit, form) = (Some(self.date()), Some(self.check_digit()), Some(self.form()));
+        [Some(Clue::Prior), date, check_digit, form, name, weak, time, foreign, neighbour]
+    }
+
+    fn date(&self) -> Clue {
+        if self.is_of_living_age() { Clue::BirthDate } else { Clue::OldBirthDate }
+    }
+
+    fn check_digit(&self) -> Clue {
         match (self.checksum, self.class) {
-            (Checksum::Mod11, _) | (_, Class::Test) => weight::CHECK_DIGIT,
-            (Checksum::ListedDate, _) | (_, Class::Replacement) => 0,
-            (Checksum::None, Class::Cpr) => weight::NO_CHECK_DIGIT,
+            (Checksum::Mod11, _) => Clue::CheckDigit,
+            (_, Class::Test) => Clue::TestSerial,
+            (Checksum::ListedDate, _) => Clue::ListedDate,
+            (_, Class::Replacement) => Clue::ReplacementDay,
+            (Checksum::None, Class::Cpr) => Clue::NoCheckDigit,
         }
     }
 
-    fn form(&self) -> i16 {
+    fn form(&self) -> Clue {
         match self.shape {
-            Shape::Bare => 0,
-            Shape::Hyphen => weight::OFFICIAL_FORM,
-            _ => weight::OTHER_SEPARATOR,
+            Shape::Bare => Clue::NoSeparator,
+            Shape::Hyphen => Clue::OfficialForm,
+            _ => Clue::OtherSeparator,
         }
     }
 
-    fn name(&self) -> i16 {
-        let weak = if self.naming.weak { weight::WEAK_NAME } else { 0 };
+    fn names(&self) -> [Option<Clue>; 2] {
+        let weak = self.naming.weak.then_some(Clue::WeakName);
         match self.naming {
-            Naming { strong: true, .. } => weight::STRONG_NAME,
-            Naming { denied: true, .. } => weight::DENYING_NAME + weak,
-            _ => weak,
+            Naming { strong: true, .. } => [Some(Clue::StrongName), None],
+            Naming { denied: true, .. } => [Some(Clue::DenyingName), weak],
+            _ => [None, weak],
         }
     }
 
-    fn doubts(&self) -> i16 {
-        let neighbour = if self.has_neighbour { weight::NEIGHBOUR } else { 0 };
-        if self.naming.strong {
-            return neighbour;
-        }
+    /// What else it may be.
+    fn doubts(&self) -> [Option<Clue>; 2] {
         let time = match (self.is_epoch_second, self.is_clock_time) {
-            (true, _) => weight::EPOCH_SECOND,
-            (_, true) => weight::CLOCK_TIME,
-            _ => 0,
+            (true, _) => Some(Clue::EpochSecond),
+            (_, true) => Some(Clue::ClockTime),
+            _ => None,
         };
-        neighbour + time + if self.is_foreign { weight::FOREIGN } else { 0 }
+        [time, self.is_foreign.then_some(Clue::ForeignCheckDigit)]
+    }
+
+    /// The floor that raises the sum, and by how much.
+    fn floor(&self) -> Option<(Clue, i16)> {
+        let missing = Score::MEDIUM.tenths - self.sum();
+        let clue = if self.shape == Shape::Hyphen { Clue::FormFloor } else { Clue::UrlFloor };
+        (missing > 0 && self.has_floor()).then_some((clue, missing))
     }
 
     /// An epoch second is a frequent query value and a rare path segment: only the first loses its floor.
@@ -203,7 +201,7 @@ impl Evidence {
             || (self.is_whole_query_value && !self.is_epoch_second);
         let is_doubted = self.is_clock_time || self.has_neighbour || self.naming.denied;
         let is_personnummer =
-            self.class != Class::Replacement && self.check_digit() > 0 && self.is_of_living_age();
+            self.class != Class::Replacement && self.check_digit().tenths() > 0 && self.is_of_living_age();
         is_personnummer && stands_out && (!is_doubted || self.naming.strong)
     }
 
@@ -211,3 +209,31 @@ impl Evidence {
         self.age_years <= AGE_YEARS_MAX
     }
 }
+
+/// Why a candidate has its score.
+#[derive(Clone, Copy)]
+pub struct Why {
+    evidence: Evidence,
+}
+
+impl Why {
+    pub(crate) fn of(evidence: Evidence) -> Self {
+        Self { evidence }
+    }
+
+    /// What the clues come to without floors.
+    pub(crate) fn sum(&self) -> Score {
+        Score { tenths: self.evidence.sum() }
+    }
+
+    /// Each clue and what it added, in a fixed order; together they are the score. What does not apply is left out.
+    pub fn reasons(&self) -> impl Iterator<Item = Reason> + use<> {
+        let clues = self.evidence.clues().into_iter().flatten().map(|clue| (clue, clue.tenths()));
+        let reason = |(clue, tenths)| Reason { clue, weight: Score { tenths } };
+        clues.chain(self.evidence.floor()).map(reason)
+    }
+}
+
+#[cfg(test)]
+#[path = "score_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 
 mod people;
 
-use cprvagt_cpr::Place;
+use cprvagt_cpr::{Clue, Place};
 use people::{
     CLOCKS, DATE, JUNE_2058, MARCH_2027, NOVEMBER_2026, check, check_in, confidences, failing, filled, hits,
     hyphened, passing, scene,
@@ -359,4 +359,38 @@ fn lists_share_their_label() {
     check("cpr={}&x={}", "high low");
     check("{\"cpr\":\"{}\",\"x\":\"{}\"}", "high low");
     check("<cpr>{}</cpr><id>{}</id>", "high low");
+}
+
+#[test]
+fn reasons_name_what_was_seen() {
+    let check = |key: Option<&str>, place, template: &str, expected: &str| {
+        let found = hits(filled(template).as_bytes(), &scene(key, place, NOVEMBER_2026));
+        let [hit] = &found[..] else { panic!("{template}: {found:?}") };
+        let reasons: Vec<_> = hit.why.reasons().collect();
+        let words: Vec<_> = reasons.iter().map(|reason| reason.clue.as_str()).collect();
+        assert_eq!(words.join(" "), format!("prior birth-date {expected}"), "{template}");
+        let sum: i16 = reasons.iter().map(|reason| reason.weight.tenths()).sum();
+        assert_eq!(sum, hit.score.tenths(), "{template}");
+    };
+    use Place::{Other, UrlPath, UrlQuery};
+    check(None, Other, "{}", "check-digit no-separator");
+    check(None, Other, "{!}", "no-check-digit no-separator");
+    check(None, Other, "cpr: {-}", "check-digit official-form strong-name");
+    check(None, Other, "{-}", "check-digit official-form form-floor");
+    check(None, Other, "{6}/{4}", "check-digit other-separator");
+    check(None, UrlPath, "/sag/{}", "check-digit no-separator url-floor");
+    check(None, UrlPath, "/borger/{}", "check-digit no-separator weak-name url-floor");
+    check(None, UrlQuery, "x={}", "check-digit no-separator url-floor");
+    check(Some("patient_order"), Other, "{}", "check-digit no-separator denying-name weak-name");
+    let second = passing("180180", 1200);
+    check(None, Other, &second, "check-digit no-separator epoch-second");
+    check(Some("cpr"), Other, &second, "check-digit no-separator strong-name");
+}
+
+#[test]
+fn a_neighbour_is_among_the_reasons_of_both() {
+    let first: u64 = passing(DATE, 1200).parse().unwrap();
+    let found = hits(format!("{first} {}", first + 1).as_bytes(), &scene(None, Place::Other, NOVEMBER_2026));
+    let has = |clue| move |hit: &cprvagt_cpr::Hit| hit.why.reasons().any(|reason| reason.clue == clue);
+    assert_eq!(found.iter().filter(|hit| has(Clue::Neighbour)(hit)).count(), 2);
 }

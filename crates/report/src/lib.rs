@@ -8,12 +8,13 @@
 
 mod confidential;
 mod delivery;
+mod explained;
 mod leak;
 mod ledger;
 mod line;
 mod moment;
 mod report;
-#[cfg(feature = "sample")]
+#[cfg(any(test, feature = "sample"))]
 pub mod sample;
 pub mod seal;
 mod token;
@@ -25,6 +26,7 @@ pub use delivery::{
     EnrolAnswer, EnrolRequest, Envelope, Outcome as ReceiptOutcome, RENEW_PATH, REPORTS_PATH, Receipt,
     Receipts, Refusal, RenewAnswer, RenewRequest,
 };
+pub use explained::{Explained, Step};
 pub use leak::{
     Destination, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, Process, Source, System, Transport,
 };

@@ -4,9 +4,19 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::{Leak, Ledger};
+use crate::{Explained, Leak, Ledger};
 
 impl Leak {
+    /// Writes the object as one line of JSON and flushes it.
+    ///
+    /// # Errors
+    /// The output is closed or broken.
+    pub fn write_line(&self, out: &mut impl Write) -> io::Result<()> {
+        write_line(self, out)
+    }
+}
+
+impl Explained<'_> {
     /// Writes the object as one line of JSON and flushes it.
     ///
     /// # Errors

@@ -4,9 +4,23 @@
 //! are bytes that are letters in Latin-1 only. Bytes of a well-formed UTF-8 character are good, whatever it
 //! is. One in ten lets framed text pass (length prefixes, terminating NULs); compressed or encrypted bytes
 //! have about one in four and more than one in three. Up to some 16 bytes chance can decide either way.
+//!
+//! UTF-16 is text where nine in ten of its characters are of Latin-1, and by the first rule for the other bytes.
 
-/// Whether `bytes` read as UTF-8 or Latin-1 text with few control bytes. Nothing at all is text.
+/// Whether `bytes` read as UTF-8, Latin-1 or UTF-16 text with few control bytes. Nothing at all is text.
 pub fn is_text(bytes: &[u8]) -> bool {
+    is_narrow(bytes) || is_wide(bytes, 0) || is_wide(bytes, 1)
+}
+
+/// Whether the bytes with high bits of UTF-16, the first of them at `high`, are zero, and the others are text.
+fn is_wide(bytes: &[u8], high: usize) -> bool {
+    let halves = |first: usize| bytes.iter().skip(first).step_by(2);
+    let others = halves(high).filter(|byte| **byte != 0).count();
+    let bad = halves(1 - high).filter(|byte| is_control(**byte) || (0x80..0xA0).contains(*byte)).count();
+    (others + bad) * 10 <= bytes.len() / 2
+}
+
+fn is_narrow(bytes: &[u8]) -> bool {
     let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
     if bytes.is_ascii() {
         return controls * 10 <= bytes.len();
@@ -41,6 +55,10 @@ mod tests {
             (b"\x8f\x1c\xd3\x02\x9a\xee\x07\x10", false, "cipher-like"),
             (&[0xE6; 40], false, "only high bytes"),
             (b"\x1b[31mred\x1b[0m text", true, "terminal colours"),
+            (b"C\0P\0R\0 \0S\0\xF8\0r\0e\0n\0\r\0\n\0", true, "utf-16, low byte first"),
+            (b"\0C\0P\0R\0 \0S\0\xF8\0r\0e\0n", true, "utf-16, high byte first"),
+            (b"\x01\0\x02\0\x03\0\x04\0\x05\0\x06\0", false, "small numbers"),
+            (b"a\x01b\x02c\x03d\x04e\x05f\x06", false, "letters and no zeroes"),
         ];
         for (bytes, expected, name) in cases {
             assert_eq!(is_text(bytes), *expected, "{name}");
