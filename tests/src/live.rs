@@ -39,6 +39,8 @@ pub enum Need<'name> {
     Ktls,
     /// A mount of the root of cgroup v2, unified or hybrid, in which groups can be made.
     Cgroup2,
+    /// Probes that are handed a cookie (Linux 5.15).
+    ProbeCookies,
 }
 
 /// True when all needs are met; otherwise prints why `test` is skipped.
@@ -85,8 +87,26 @@ pub fn missing(need: &Need<'_>) -> Option<String> {
         Need::Systemd => without_systemd(),
         Need::Netem => without_netem(),
         Need::Ktls => without_ktls(),
+        Need::ProbeCookies => without_cookies(),
         Need::Cgroup2 => cgroup2().is_none().then(|| "no root of cgroup v2 is mounted".to_owned()),
     }
+}
+
+/// There is no asking for them but by the version.
+fn without_cookies() -> Option<String> {
+    (kernel_version() < (5, 15)).then(|| "this kernel hands probes no cookies".to_owned())
+}
+
+/// The kernel's major and minor version.
+///
+/// # Panics
+/// Its release does not begin with two numbers.
+#[must_use]
+pub fn kernel_version() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("every kernel has a release");
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
+    let mut number = || numbers.next().and_then(Result::ok).expect("a release begins with two numbers");
+    (number(), number())
 }
 
 /// Where the root of cgroup v2 is mounted (proc_pid_mountinfo(5)).

@@ -12,7 +12,7 @@ use cprvagt_tests::agent::{self, Agent};
 use cprvagt_tests::collector::{self, Collector, Enrolled};
 use cprvagt_tests::injection::{Argument, Stopped};
 use cprvagt_tests::lab::{Lab, Recipient, Service};
-use cprvagt_tests::live::{Need, can_run, here_or_in_guest};
+use cprvagt_tests::live::{Need, can_run, here_or_in_guest, kernel_version};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::payload;
 use cprvagt_tests::program::library;
@@ -20,7 +20,6 @@ use cprvagt_tests::scratch::{Scratch, unique_name};
 use nix::libc;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::utsname::uname;
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -147,9 +146,7 @@ fn check(process: &str, pid: u32, user: u32, expected: u64) {
 
 /// Reading a map that one has takes a capability before Linux 5.19.
 fn maps_take_bpf() -> bool {
-    let release = uname().unwrap().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|it| it.parse::<u32>().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) < (5, 19)
+    kernel_version() < (5, 19)
 }
 
 /// What capture keeps: CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE, and CAP_BPF where maps take it.

@@ -72,7 +72,10 @@ fn check_leak(seen: &Seen, citizen: &str, part: &str, tap: &str) {
 }
 
 fn check(name: &str, server: &Server<'_>) {
-    if !can_run(name, &[Need::Root, Need::Agent, Need::Program(server.program), Need::Program("curl")]) {
+    if !can_run(
+        name,
+        &[Need::Root, Need::Agent, Need::ProbeCookies, Need::Program(server.program), Need::Program("curl")],
+    ) {
         return;
     }
     let lab = Lab::new().unwrap();
