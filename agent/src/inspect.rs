@@ -13,7 +13,8 @@ use std::{collections::HashMap, hash::Hash, ops::Range};
 
 use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, Why, scan, ten_digit_values};
 use cprvagt_report::{
-    Checksum, Class, Confidence, Label, Location, Mask, Part, Pseudonym, Score, Scrubbed, SealedNumber,
+    Checksum, Class, Confidence, Label, Leak, LeakId, LeakSchema, Location, Mask, Moment, Part, Pseudonym,
+    Rule, Score, Scrubbed, SealedNumber, Severity,
 };
 use cprvagt_stream::{Decoder, Part as StreamPart, Window};
 
@@ -62,6 +63,39 @@ pub struct Finding {
     pub offset: u64,
     /// Why it has its score.
     pub why: Why,
+}
+
+impl Finding {
+    /// What it says by itself: nothing of who sent it, where to, and whether it left.
+    pub fn into_leak(self, rule: Rule, severity: Severity) -> Leak {
+        Leak {
+            schema: LeakSchema::V1,
+            id: LeakId::now(),
+            observed_at: Moment::now(),
+            rule,
+            also_breaks: Vec::new(),
+            severity,
+            confidence: self.confidence,
+            score: self.score,
+            class: self.class,
+            checksum: self.checksum,
+            masked: self.masked,
+            pseudonym: self.pseudonym,
+            sealed: self.sealed,
+            direction: None,
+            outcome: None,
+            host: None,
+            process: None,
+            system: None,
+            destination: None,
+            transport: None,
+            tap: None,
+            location: self.location,
+            decodings: self.decodings,
+            also_present: Vec::new(),
+            source: None,
+        }
+    }
 }
 
 /// What ties a finding to others of its number in the same part of a message, of which one alone is told.

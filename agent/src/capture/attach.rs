@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Accessors that tell where a session keeps things: its random, which end it is, whether it is corked.
-const OPENSSL_ACCESSORS: [&str; 3] = ["SSL_get_client_random", "SSL_is_server", "SSL_get_server_random"];
+const OPENSSL_ACCESSORS: [&str; 3] = ["SSL_get_client_random", "SSL_get_server_random", "SSL_is_server"];
 const GNUTLS_ACCESSORS: [&str; 3] =
     ["gnutls_session_get_random", "gnutls_auth_get_type", "gnutls_record_cork"];
 const NSS_ACCESSORS: [&str; 2] = ["SSL_ExportKeyingMaterial", "SSL_GetNegotiatedHostInfo"];
@@ -109,12 +109,14 @@ struct Session {
 }
 
 impl Session {
-    fn of(library: Library, symbols: &Symbols) -> Self {
+    /// Of the sessions that a function is called with. Those that read are told apart by the server's random.
+    fn of(function: Function, symbols: &Symbols) -> Self {
+        let reads = Function::reads(function as u32);
         let get = |accessor: &str| symbols.get(accessor).filter(|it| it.machine == Machine::X86_64);
-        match library {
+        match Library::of(function) {
             Library::OpenSsl => {
-                let [client_random, is_server, _] = OPENSSL_ACCESSORS.map(get);
-                let random = client_random.and_then(random_place);
+                let [client_random, server_random, is_server] = OPENSSL_ACCESSORS.map(get);
+                let random = if reads { server_random } else { client_random }.and_then(random_place);
                 Self {
                     random: random.map(|place| place.offset),
                     via: random.map(|place| place.via),
@@ -124,8 +126,9 @@ impl Session {
             Library::GnuTls => {
                 let [random, entity, cork] = GNUTLS_ACCESSORS.map(get);
                 let random = random.and_then(random_place).filter(|place| place.via == Site::NONE);
+                let behind = if reads { GNUTLS_SERVER_RANDOM } else { 0 };
                 Self {
-                    random: random.map(|place| place.offset),
+                    random: random.and_then(|place| place.offset.checked_add(behind)),
                     via: cork.and_then(cork_word),
                     server: entity.and_then(entity_word),
                 }
@@ -144,18 +147,8 @@ impl Session {
     }
 }
 
-impl Session {
-    /// The same for functions that read: with the place of the server's random.
-    fn of_reader(library: Library, symbols: &Symbols) -> Self {
-        let session = Self::of(library, symbols);
-        if library == Library::GnuTls {
-            let random = session.random.and_then(|it| it.checked_add(GNUTLS_SERVER_RANDOM));
-            return Self { random, ..session };
-        }
-        let place = symbols.get("SSL_get_server_random").and_then(random_place);
-        Self { random: place.map(|it| it.offset), via: place.map(|it| it.via), ..session }
-    }
-}
+/// A function's first instruction.
+const ENTRY: ProbeSite = ProbeSite { offset: 0, cheap: false };
 
 /// One place to probe.
 struct Spot {
@@ -172,10 +165,9 @@ impl Spot {
 
 /// Where a function that writes is probed; nowhere when its arguments are not where the kernel program looks for them.
 fn writing_spot(function: Function, code: &FunctionCode, probes: &Probes) -> Vec<Spot> {
-    let entry = ProbeSite { offset: 0, cheap: false };
     let site = match function {
         Function::GoWriteRecord => go_probe_site(code),
-        _ if probes.entry_sites => Some(entry),
+        _ if probes.entry_sites => Some(ENTRY),
         Function::SslSendfile => Some(probe_site(code, 4)),
         _ => Some(probe_site(code, 3)),
     };
@@ -197,7 +189,7 @@ fn reading_spots(code: &FunctionCode, session: Session, probes: &Probes) -> Vec<
     if returns.is_empty() {
         return returns;
     }
-    let entry = if probes.entry_sites { ProbeSite { offset: 0, cheap: false } } else { probe_site(code, 4) };
+    let entry = if probes.entry_sites { ENTRY } else { probe_site(code, 4) };
     returns.into_iter().chain([Spot::new(code, entry, false)]).collect()
 }
 
@@ -212,17 +204,26 @@ impl TlsTap {
         let &Readable { file, path, symbols } = readable;
         let mut tap = Self { path: path.to_owned(), attachment, probes: Vec::new() };
         for (function, code) in probed(symbols) {
-            let library = Library::of(function);
+            let session = Session::of(function, symbols);
             let reads = Function::reads(function as u32);
-            let session =
-                if reads { Session::of_reader(library, symbols) } else { Session::of(library, symbols) };
-            let spots = if reads {
-                reading_spots(code, session, probes)
-            } else {
-                writing_spot(function, code, probes)
+            let spots = match reads {
+                true => reading_spots(code, session, probes),
+                false => writing_spot(function, code, probes),
             };
-            if spots.is_empty() {
-                tracing::debug!(path, name = function.symbol(), "not observed: its code is not understood");
+            match (spots.is_empty(), reads) {
+                (true, true) => {
+                    tracing::debug!(
+                        path,
+                        name = function.symbol(),
+                        "requests are not read: its code is not understood"
+                    );
+                }
+                (true, false) => tracing::warn!(
+                    path,
+                    name = function.symbol(),
+                    "not observed: it was made by a Go before 1.17, or its code is not understood"
+                ),
+                (false, _) => {}
             }
             for spot in spots {
                 let cookie = cookie(attachment, function, spot.returns, session);
@@ -262,8 +263,10 @@ fn tell(path: &str, symbols: &Symbols) {
     let libraries: Vec<_> = Library::ALL.into_iter().filter(is_there).collect();
     let wanted = libraries.iter().flat_map(|library| library.accessors());
     let missing: Vec<_> = wanted.filter(|name| symbols.get(name).is_none()).collect();
-    let knows_random = |it: &Library| *it == Library::Go || Session::of(*it, symbols).random.is_some();
-    let random_known = libraries.iter().all(knows_random);
+    let knows_random =
+        |it: &Function| Library::of(*it) == Library::Go || Session::of(*it, symbols).random.is_some();
+    let writes = |it: &&Function| !Function::reads(**it as u32);
+    let random_known = functions.iter().filter(writes).all(knows_random);
     let functions: Vec<_> = functions.into_iter().map(Function::symbol).collect();
     tracing::info!(path, build_id, ?functions, ?missing, random_known, "TLS writes are observed");
 }
@@ -291,13 +294,7 @@ mod tests {
             let functions: Vec<_> = probed(&symbols).map(|(function, _)| function).collect();
             assert_eq!(functions, expected, "{path}");
             for function in functions {
-                let library = Library::of(function);
-                let reads = Function::reads(function as u32);
-                let session = if reads {
-                    Session::of_reader(library, &symbols)
-                } else {
-                    Session::of(library, &symbols)
-                };
+                let (library, session) = (Library::of(function), Session::of(function, &symbols));
                 assert!(session.random.is_some() && session.server.is_some(), "{path}");
                 assert_eq!(session.via.is_some(), library != Library::Nss, "{path}");
             }

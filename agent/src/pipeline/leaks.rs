@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cprvagt_abi::{Role, TlsWrite};
 use cprvagt_report::{
-    Confidence, Destination, Direction, Endpoint, Host, Label, Leak, LeakId, LeakSchema, Moment, Outcome,
-    Process, Proof, Protocol, System, Transport,
+    Confidence, Destination, Direction, Endpoint, Host, Label, Leak, Outcome, Process, Proof, Protocol,
+    System, Transport,
 };
 
 use super::flow::{FlowState, Told};
@@ -129,23 +129,10 @@ impl Teller<'_> {
     }
 
     fn base(&self, verdict: Verdict, told: Told, process: Option<&ProcessFacts>) -> Leak {
-        let finding = told.finding;
+        let mut finding = told.finding;
         Leak {
-            schema: LeakSchema::V1,
-            id: LeakId::now(),
-            observed_at: Moment::now(),
-            rule: verdict.rule,
             also_breaks: verdict.also_breaks,
-            severity: verdict.severity,
-            confidence: finding.confidence,
-            score: finding.score,
-            class: finding.class,
-            checksum: finding.checksum,
-            masked: finding.masked,
-            pseudonym: finding.pseudonym,
-            sealed: finding.sealed,
             direction: Some(Direction::Egress),
-            outcome: None,
             host: Some(self.host.clone()),
             process: process.map(|process| self.process(process)),
             system: process
@@ -154,17 +141,13 @@ impl Teller<'_> {
             destination: Some(Destination {
                 ip: None,
                 port: None,
-                host: finding.host,
+                host: finding.host.take(),
                 recipient: None,
                 via: None,
                 proof: Proof::Unknown,
             }),
-            transport: None,
             tap: Some(Label::new(told.tap)),
-            location: finding.location,
-            decodings: finding.decodings,
-            also_present: Vec::new(),
-            source: None,
+            ..finding.into_leak(verdict.rule, verdict.severity)
         }
     }
 

@@ -15,7 +15,7 @@ mod inputs;
 use std::io;
 use std::path::Path;
 
-use cprvagt_report::{Leak, LeakId, LeakSchema, Moment, Rule, Scrubbed, Source};
+use cprvagt_report::{Leak, Moment, Rule, Scrubbed, Source};
 use zeroize::Zeroizing;
 
 use crate::cli::{self, Exit, Exits};
@@ -187,31 +187,6 @@ impl Scan<'_> {
 fn leak(finding: Finding, path: &Scrubbed) -> Leak {
     let facts =
         HitFacts { part: finding.location.part, class: finding.class, confidence: finding.confidence };
-    Leak {
-        schema: LeakSchema::V1,
-        id: LeakId::now(),
-        observed_at: Moment::now(),
-        rule: Rule::Found,
-        also_breaks: Vec::new(),
-        severity: judge::severity_of_found(&facts),
-        confidence: finding.confidence,
-        score: finding.score,
-        class: finding.class,
-        checksum: finding.checksum,
-        masked: finding.masked,
-        pseudonym: finding.pseudonym,
-        sealed: finding.sealed,
-        direction: None,
-        outcome: None,
-        host: None,
-        process: None,
-        system: None,
-        destination: None,
-        transport: None,
-        tap: None,
-        location: finding.location,
-        decodings: finding.decodings,
-        also_present: Vec::new(),
-        source: Some(Source { path: path.clone(), offset: finding.offset }),
-    }
+    let source = Source { path: path.clone(), offset: finding.offset };
+    Leak { source: Some(source), ..finding.into_leak(Rule::Found, judge::severity_of_found(&facts)) }
 }
