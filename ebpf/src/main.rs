@@ -17,6 +17,7 @@ mod processes;
 mod ring;
 mod socket_tap;
 mod tls_call;
+mod tls_put;
 mod tls_reads;
 mod tls_records;
 mod tls_sites;

@@ -58,7 +58,7 @@ pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(
 /// The reads of servers that have begun, by thread.
 #[map]
 pub static READS: LruHashMap<u64, ReadCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
-/// How many more bytes may belong to the head of a request, by process and session.
+/// How many more bytes may belong to the head of a request, by process with its generation, and session.
 #[map]
 pub static HEADS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
 

@@ -8,13 +8,22 @@
 //! *Limits*: [`HEAD_MAX`] bytes from the beginning of a request on.
 //! *Not here*: HTTP/2, whose heads are compressed by what came before on the connection.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
-use cprvagt_abi::{Counter, Function, Site};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user},
+    macros::uprobe,
+    programs::ProbeContext,
+};
+use cprvagt_abi::{Counter, FlowKey, Function, Site, Verdict};
 
 use crate::{
-    counters::Skip,
-    maps::{HEADS, READS, ReadCall},
+    counters::{self, Skip},
+    flows,
+    maps::{Bound, FLOWS, HEADS, READS, ReadCall, is_own},
+    packet::TCP,
+    processes::{self, see},
     tls_call::{self, Call, Registers},
+    tls_put,
+    tls_tap::{attach_cookie, bound_to},
 };
 
 /// Bytes of a request's head: servers refuse longer ones (nginx 32 KiB, Apache and Node 16 KiB at most by default).
@@ -34,13 +43,54 @@ const METHODS: [u32; 9] = [
 /// How a head ends.
 const EMPTY_LINE: u32 = u32::from_ne_bytes(*b"\r\n\r\n");
 
-/// The read at whose site the program runs, as a call whose buffer holds a part of a request's head.
+/// Functions that read, where they begin and where they return. Needs kernel 5.15, for the attach cookie.
+#[uprobe]
+pub fn tls_read(ctx: ProbeContext) -> u32 {
+    counters::settle(capture(&ctx));
+    0
+}
+
 #[inline(always)]
-pub fn read(ctx: &ProbeContext, cookie: u64, task: u64) -> Result<Call, Skip> {
-    let registers = Registers::read(ctx);
-    if Site::returns(cookie) {
-        return returned(&registers, cookie, task);
+fn capture(ctx: &ProbeContext) -> Result<(), Skip> {
+    let (task, cookie) = (bpf_get_current_pid_tgid(), attach_cookie(ctx));
+    if is_own((task >> 32) as u32) {
+        return Err(Counter::TlsWriteOwn);
     }
+    let registers = Registers::read(ctx);
+    if !Site::returns(cookie) {
+        return begun(&registers, cookie, task);
+    }
+    let call = returned(&registers, cookie, task)?;
+    let random = tls_call::random_of(&call);
+    let flow = match &bound_to(&random) {
+        Some(bound) => accept(bound)?,
+        None => 0,
+    };
+    see(call.tgid);
+    tls_put::put_read(&call, flows::new_id(), flow, &random);
+    counters::add(Counter::TlsReadCaptured, 1);
+    Ok(())
+}
+
+/// The flow to name in the record, or why nothing is copied. User space knows no flow of a server until it is told of
+/// one here.
+#[inline(always)]
+fn accept(bound: &Bound) -> Result<u64, Skip> {
+    if bound.verdict != Verdict::Server as u32 {
+        return Err(Counter::TlsWriteLocal);
+    }
+    let key = FlowKey { cookie: bound.cookie, addr: [0; 16], port: 0, protocol: TCP };
+    if let Some(flow) = FLOWS.get_ptr_mut(&key) {
+        // SAFETY: map memory stays valid while the program runs. The wire tap may tell of the flow at the same time;
+        // user space takes the second for the first.
+        flows::announce(&key, unsafe { &mut *flow });
+    }
+    Ok(bound.flow)
+}
+
+/// Notes the arguments of a server's read.
+#[inline(always)]
+fn begun(registers: &Registers, cookie: u64, task: u64) -> Result<(), Skip> {
     let tgid = (task >> 32) as u32;
     let call = Call { session: registers.rdi, buffer: registers.rsi, length: 0, descriptor: 0, cookie, tgid };
     if tls_call::is_server(&call) != Some(true) {
@@ -93,7 +143,7 @@ fn count(registers: &Registers, function: u32, length_at: u64) -> Result<u64, Sk
 /// Cut to what belongs to a request's head.
 #[inline(always)]
 fn head(mut call: Call) -> Result<Call, Skip> {
-    let key = [u64::from(call.tgid), call.session];
+    let key = [processes::generation_of(call.tgid), call.session];
     // SAFETY: the value is copied out at once.
     let known = unsafe { HEADS.get(key) }.copied().unwrap_or(0);
     let left = if begins_request(&call)? { HEAD_MAX } else { known };
@@ -106,6 +156,8 @@ fn head(mut call: Call) -> Result<Call, Skip> {
     }
     let rest = if ends { 0 } else { left - call.length as u32 };
     if rest != 0 || known != 0 {
+        // Before the key is used, which holds zero for it until then.
+        processes::remember_generation(call.tgid);
         let _ = HEADS.insert(key, rest, 0);
     }
     Ok(call)

@@ -22,8 +22,8 @@ use serde_json::Value;
 /// The section of the agent's program that holds the kernel object.
 const SECTION: &str = ".cprvagt.bpf";
 /// Refused before 6.0, because it may fault pages in, and before 5.15, because of the attach cookie: the agent
-/// then loads the next, and the last must pass everywhere.
-const MAY_BE_REFUSED: [&str; 2] = ["tls_write", "tls_write_now"];
+/// then loads the next, whose last must pass everywhere, and reads no requests.
+const MAY_BE_REFUSED: [&str; 3] = ["tls_write", "tls_write_now", "tls_read"];
 /// One of many that are alike but for their number.
 const SITE: &str = "tls_site_0";
 

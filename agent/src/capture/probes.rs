@@ -1,4 +1,4 @@
-//! The program behind every TLS probe, and what it can do on the kernel at hand.
+//! The programs behind TLS probes, and what it can do on the kernel at hand.
 //!
 //! Kernels differ in two things: whether a probe may fault pages in (6.10), and whether a probe is handed its
 //! attach cookie (5.15). Where it is not, each site takes a small program of its own that knows its number and
@@ -20,7 +20,7 @@ use aya::{
     programs::UProbe,
     util::KernelVersion,
 };
-use cprvagt_abi::SITES_MAX;
+use cprvagt_abi::{Function, SITES_MAX, Site};
 
 use super::{
     broker::Opener,
@@ -52,7 +52,7 @@ impl ProbeReach {
         self != Self::Full || version.is_some_and(|version| version >= SLEEPS_ALONE)
     }
 
-    /// The program that captures.
+    /// The program that captures what is written.
     const fn program(self) -> &'static str {
         match self {
             Self::Full => "tls_write",
@@ -61,6 +61,10 @@ impl ProbeReach {
         }
     }
 }
+
+/// The program at functions that read. What they have just read is resident; so it need not sleep, only know its
+/// cookie.
+const READING_PROGRAM: &str = "tls_read";
 
 /// How this kernel's TLS probes are attached.
 #[derive(Debug)]
@@ -91,7 +95,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Probes {
-    /// Loads the program that reads most of those that this kernel takes.
+    /// Loads the programs that read most of those that this kernel takes.
     pub(super) fn load(
         programs: &mut Programs,
         opener: Opener,
@@ -101,7 +105,10 @@ impl Probes {
         let version = KernelVersion::current().ok();
         for reach in best.iter().copied().filter(|reach| reach.is_safe(version)) {
             match programs.program::<UProbe>(reach.program())?.load() {
-                Ok(()) => return Ok(Self { reach, opener, entry_sites, free: Vec::new() }),
+                Ok(()) => {
+                    load_program(programs, READING_PROGRAM)?;
+                    return Ok(Self { reach, opener, entry_sites, free: Vec::new() });
+                }
                 Err(error) => {
                     tracing::debug!(name = reach.program(), reason = chain(&error), "not on this kernel");
                 }
@@ -129,7 +136,9 @@ impl Probes {
         cookie: u64,
     ) -> Result<Probe, CaptureError> {
         if self.reach != ProbeReach::ResidentFewSites {
-            let attached = self.attach_program(programs, self.reach.program(), place, Some(cookie))?;
+            let reads = Function::reads(Site::function_of(cookie));
+            let name = if reads { READING_PROGRAM } else { self.reach.program() };
+            let attached = self.attach_program(programs, name, place, Some(cookie))?;
             return Ok(Probe { _attached: attached, site: None });
         }
         let Some(site) = self.free.pop() else {
@@ -166,6 +175,8 @@ impl Probes {
             for site in 0..SITES_MAX {
                 unload_program(programs, &site_program(site))?;
             }
+        } else {
+            unload_program(programs, READING_PROGRAM)?;
         }
         unload_program(programs, self.reach.program())
     }

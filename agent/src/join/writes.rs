@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cprvagt_abi::{Function, INLINE_MAX, TlsData, TlsFile, TlsWrite, TlsWriteEnd, beyond_limit};
+use cprvagt_abi::{Function, TlsData, TlsFile, TlsWrite, TlsWriteEnd, beyond_limit};
 use cprvagt_stream::Plain;
 
 use crate::process::FilePart;
@@ -188,7 +188,7 @@ impl Writes {
         let cut = cut.into_iter().flatten();
         let mut done: Vec<Write> = cut.filter_map(|place| self.take_cut(place)).collect();
         let write = Write::new(call, payload);
-        if call.length <= INLINE_MAX && payload.len() as u64 == call.length {
+        if payload.len() as u64 == call.length {
             done.push(write);
             return done;
         }
