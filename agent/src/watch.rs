@@ -147,7 +147,7 @@ impl Watch {
 
     async fn run(mut self, period: Option<Duration>, stop: Stop) -> Result<(), WatchError> {
         let Stop { mut interrupt, mut terminate } = stop;
-        let readable = self.capture.readable(Some(&self.ring))?;
+        let mut wakes = self.capture.wakes(Some(&self.ring))?;
         let over = async {
             match period {
                 Some(period) => sleep(period).await,
@@ -160,14 +160,17 @@ impl Watch {
         loop {
             let now = Instant::now();
             tokio::select! {
-                guard = readable.readable() => {
+                woken = wakes.next() => {
+                    woken?;
                     self.nap.woken(Instant::now());
-                    guard?.clear_ready();
                 }
                 () = sleep(self.nap.length(now)) => {}
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 () = &mut over => break,
+            }
+            if !self.capture.attach_new_libraries() {
+                wakes.rest();
             }
             self.turn()?;
         }
@@ -175,7 +178,6 @@ impl Watch {
     }
 
     fn turn(&mut self) -> Result<(), WatchError> {
-        self.capture.attach_new_libraries();
         self.drain()?;
         let now = Instant::now();
         if now >= self.tick_due {

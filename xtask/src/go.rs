@@ -37,7 +37,7 @@ fn build_all(name: &str, go: &Path, root: Option<&Path>, source: &Path) -> Resul
     }
     for (linked, arguments) in LINKED {
         let program = folder().join(format!("{name}{linked}"));
-        if [source, go].iter().all(|it| is_newer(&program, it)) {
+        if [source, go].iter().all(|it| shell::is_newer(&program, it)) {
             continue;
         }
         let mut command = Command::new(go);
@@ -49,9 +49,4 @@ fn build_all(name: &str, go: &Path, root: Option<&Path>, source: &Path) -> Resul
         shell::run(&mut command)?;
     }
     Ok(())
-}
-
-fn is_newer(program: &Path, source: &Path) -> bool {
-    let modified = |file: &Path| fs::metadata(file).and_then(|it| it.modified()).ok();
-    modified(program).zip(modified(source)).is_some_and(|(program, source)| program > source)
 }

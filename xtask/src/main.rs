@@ -11,6 +11,7 @@ mod later;
 mod memcheck;
 mod python;
 mod refusal;
+mod relatives;
 mod setup;
 mod shell;
 mod test;

@@ -30,13 +30,15 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 21] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 23] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
     ("/usr/include/openssl/ssl.h", "libssl-dev", "is linked into a leaking program"),
     ("javac", "default-jdk-headless", "makes and runs a program with Java's TLS"),
     ("cc", "gcc", "makes leaking programs"),
+    ("g++", "g++", "makes AWS-LC for one of them"),
+    ("make", "make", "makes LibreSSL for one of them"),
     ("objcopy", "binutils", "takes symbols out of them"),
     ("/usr/bin/go", "golang-go", "makes leaking programs"),
     (

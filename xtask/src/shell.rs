@@ -2,6 +2,7 @@
 //!
 //! *Invariants*: what they print goes to our standard error; standard output is for results alone.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -43,6 +44,12 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("{program} failed ({status})");
     }
     Ok(())
+}
+
+/// Whether what was made of a file is there and younger.
+pub fn is_newer(made: &Path, of: &Path) -> bool {
+    let modified = |file: &Path| fs::metadata(file).and_then(|it| it.modified()).ok();
+    modified(made).zip(modified(of)).is_some_and(|(made, of)| made > of)
 }
 
 /// Says on standard error what is about to run.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Programs};
 use crate::vm::releases;
-use crate::{go, python, setup, shell};
+use crate::{go, python, relatives, setup, shell};
 
 const UNIT: &str = "test --no-fail-fast --workspace --exclude cprvagt-bench --exclude cprvagt-ebpf \
                     --exclude cprvagt-tests -- --show-output";
@@ -28,6 +28,7 @@ pub fn run() -> Result<()> {
     let programs = build::programs(build::Profile::Dev)?;
     python::packages()?;
     go::programs()?;
+    relatives::programs()?;
     releases::unpack()?;
     let mut tally = Tally::default();
     for tests in [UNIT, LIVE] {
@@ -149,7 +150,7 @@ fn run_tests(arguments: &str, programs: &Programs) -> Result<Tally> {
     let mut cargo = shell::cargo(arguments);
     cargo.env("CPRVAGT_BIN", &programs.agent).env("CPRVAGT_COLLECTOR_BIN", &programs.collector);
     cargo.env("CPRVAGT_GO", go::folder()).env("CPRVAGT_PYTHON", python::folder());
-    cargo.env("CPRVAGT_OPENSSL", releases::folder());
+    cargo.env("CPRVAGT_OPENSSL", releases::folder()).env("CPRVAGT_RELATIVES", relatives::folder());
     let mut tally = Tally::default();
     let ended_well = pass_through(&mut cargo, |line| tally.read(line))?;
     if !ended_well && tally.failed == 0 {

@@ -28,6 +28,7 @@ mod site;
 mod symbols;
 mod uprobe;
 mod users;
+mod wakes;
 
 use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd, time::Instant};
 
@@ -42,6 +43,7 @@ pub use load::CaptureOptions;
 pub use probes::ProbeReach;
 pub use ring::Ring;
 pub use uprobe::LINK_CREATE;
+pub use wakes::Wakes;
 
 use self::{
     addresses::LocalAddresses,
@@ -61,7 +63,7 @@ pub struct Capture {
     programs: Programs,
     libraries: Libraries,
     mappings: Mappings,
-    /// From [`Self::readable`] on.
+    /// From [`Self::wakes`] on.
     reader: Option<SymbolReader>,
     addresses: LocalAddresses,
 }
@@ -104,12 +106,12 @@ impl Capture {
         Ring::descriptor(&mut self.programs)
     }
 
-    /// One descriptor that becomes readable when there is something to do, in `ring` too if it is given. From
-    /// now on newly mapped files are read, in a thread of its own.
+    /// Tells when there is something to do, in `ring` too if it is given. From now on newly mapped files are read,
+    /// in a thread of its own.
     ///
     /// # Errors
     /// The kernel refused another descriptor or thread.
-    pub fn readable(&mut self, ring: Option<&Ring>) -> io::Result<AsyncFd<OwnedFd>> {
+    pub fn wakes(&mut self, ring: Option<&Ring>) -> io::Result<Wakes> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => SymbolReader::start()?,
@@ -122,7 +124,7 @@ impl Capture {
             epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
         }
         // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
-        unsafe { AsyncFd::register(epoll.0) }.map_err(io::Error::from)
+        unsafe { AsyncFd::register(epoll.0) }.map(Wakes::new).map_err(io::Error::from)
     }
 
     /// Replaces the allowed prefixes.
@@ -138,19 +140,22 @@ impl Capture {
         self.libraries.attached_files()
     }
 
-    /// Attaches to TLS libraries that were mapped since the last call.
-    pub fn attach_new_libraries(&mut self) {
-        let Self { mappings, libraries, reader: Some(reader), programs, .. } = self else { return };
+    /// Attaches to TLS libraries that were mapped since the last call; tells whether any file was new.
+    pub fn attach_new_libraries(&mut self) -> bool {
+        let Self { mappings, libraries, reader: Some(reader), programs, .. } = self else { return false };
         libraries.leave_rewritten();
+        let mut is_news = false;
         let lost = mappings.drain(|mapping| {
-            if let Some(file) = libraries.open_new(mapping)
-                && !libraries.attach_library(programs, &file, mapping)
+            let Some(file) = libraries.open_new(mapping) else { return };
+            is_news = true;
+            if !libraries.attach_library(programs, &file, mapping)
                 && !reader.read(file, mapping)
             {
                 libraries.forget(mapping.file);
             }
         });
         for found in reader.found() {
+            is_news = true;
             let Found { file, mapping, symbols } = &found;
             let readable = Readable { file, path: &mapping.path, symbols };
             if let Err(error) = libraries.attach(programs, &readable, Some(mapping)) {
@@ -160,6 +165,7 @@ impl Capture {
         if lost && let Err(error) = libraries.attach_all(programs) {
             warn_refused(&error);
         }
+        is_news
     }
 
     /// Takes the probes off files that no process uses any more, and that no loader would find. Until then they keep a

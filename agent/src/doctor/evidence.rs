@@ -82,6 +82,8 @@ const TESTS: [(&str, &[&str]); 13] = [
             "linked::with_its_symbols_it_is_read",
             "linked::with_a_debug_file_it_is_read",
             "clients::curl_with_boringssl",
+            "linked::aws_lc_is_read",
+            "linked::libressl_is_read",
             "linked::without_symbols_it_is_a_blind_spot_with_a_name",
             "linked::java_is_a_blind_spot_with_a_name",
         ],

@@ -126,7 +126,7 @@ impl Daemon {
     /// # Errors
     /// One of the processes is gone, or the kernel refuses something that it should not.
     pub async fn run(mut self) -> Result<(), RunError> {
-        let readable = self.capture.readable(None)?;
+        let mut wakes = self.capture.wakes(None)?;
         let (mut look, mut survey) = (interval(LOOK_EVERY), interval(SURVEY_EVERY));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -136,7 +136,7 @@ impl Daemon {
         let _ = writeln!(io::stderr(), "ready");
         loop {
             tokio::select! {
-                guard = readable.readable() => guard?.clear_ready(),
+                woken = wakes.next() => woken?,
                 _ = look.tick() => {}
                 _ = survey.tick() => self.survey()?,
                 event = self.events.recv() => self.hear(event)?,
@@ -144,9 +144,11 @@ impl Daemon {
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.terminate.recv() => break,
             }
-            self.capture.attach_new_libraries();
+            if !self.capture.attach_new_libraries() {
+                wakes.rest();
+            }
         }
-        drop(readable);
+        drop(wakes);
         self.stop().await
     }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::releases;
 use super::selection::{LeftOut, Scope, TestName, is_wanted};
 use crate::build::{self, Programs};
-use crate::{go, python, shell};
+use crate::{go, python, relatives, shell};
 
 const RUN: &str = include_str!("../../vm/run");
 /// What the names of our folders begin with; the process id follows.
@@ -54,9 +54,14 @@ impl Built {
         }
         python::packages()?;
         go::programs()?;
+        relatives::programs()?;
         releases::unpack()?;
-        let folders =
-            [(programs_folder(), "programs"), (go::folder(), "go-programs"), (releases::folder(), "openssl")];
+        let folders = [
+            (programs_folder(), "programs"),
+            (go::folder(), "go-programs"),
+            (releases::folder(), "openssl"),
+            (relatives::folder(), "relatives"),
+        ];
         for (from, to) in folders {
             let copied = Command::new("cp").arg("-r").arg(&from).arg(folder.path().join(to)).status();
             ensure!(copied.context("starting cp")?.success(), "copying {} failed", from.display());
@@ -181,7 +186,7 @@ fn environment(test_seconds_max: u64) -> String {
     let programs = programs_folder().display().to_string().replace('\'', r"'\''");
     format!(
         "export CPRVAGT_VM=1 CPRVAGT_BIN=/vm/cprvagt CPRVAGT_COLLECTOR_BIN=/vm/cprvagt-collector\n\
-         export CPRVAGT_GO=/vm/go-programs CPRVAGT_OPENSSL=/vm/openssl RUST_BACKTRACE=1\n\
+         export CPRVAGT_GO=/vm/go-programs CPRVAGT_OPENSSL=/vm/openssl CPRVAGT_RELATIVES=/vm/relatives RUST_BACKTRACE=1\n\
          TEST_SECONDS_MAX={test_seconds_max}\n\
          PROGRAMS='{programs}'\n"
     )
