@@ -130,6 +130,12 @@ impl Server {
         self.shared.received()
     }
 
+    /// How many connections are open.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.shared.open().len()
+    }
+
     /// Waits until no connection is open, so that [`Self::received`] is complete; false after `limit`.
     #[must_use]
     pub fn settle(&self, limit: Duration) -> bool {

@@ -30,7 +30,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 23] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 25] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
@@ -48,6 +48,8 @@ const TEST_PROGRAMS: [(&str, &str, &str); 23] = [
     ),
     ("psql", "postgresql-client", "leaking program"),
     ("git", "git", "leaking program"),
+    ("tinyproxy", "tinyproxy-bin", "passes on what programs leak"),
+    ("microsocks", "microsocks", "passes on what programs leak"),
     ("nginx", "nginx-light", "leaking program, as a proxy"),
     // Not apache2, which starts a daemon.
     ("apache2", "apache2-bin", "leaking program, as a proxy"),

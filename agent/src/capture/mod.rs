@@ -148,9 +148,7 @@ impl Capture {
         let lost = mappings.drain(|mapping| {
             let Some(file) = libraries.open_new(mapping) else { return };
             is_news = true;
-            if !libraries.attach_library(programs, &file, mapping)
-                && !reader.read(file, mapping)
-            {
+            if !libraries.attach_library(programs, &file, mapping) && !reader.read(file, mapping) {
                 libraries.forget(mapping.file);
             }
         });

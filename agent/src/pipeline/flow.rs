@@ -14,6 +14,7 @@ use cprvagt_report::{Outcome, Scrubbed};
 use cprvagt_stream::tls::{client_hello, server_hello};
 
 use super::plain::{Outlet, PlainFlow};
+use super::proxy::{ProxyReader, Wanted};
 use crate::{
     fields::Origin,
     inspect::{Finding, Inspected, Inspector, Lens},
@@ -56,6 +57,7 @@ pub struct FlowState {
     /// The decoder of the flow's content: of its bytes, or of the writes of its TLS session.
     inspector: Inspector,
     plain: Option<PlainFlow>,
+    proxy: ProxyReader,
     tls: Option<TlsFlow>,
     /// The tap of the last write.
     tap: &'static str,
@@ -111,6 +113,7 @@ impl FlowState {
     /// A flow that just began.
     pub fn new(kernel: Flow, process: Option<Arc<ProcessFacts>>) -> Self {
         let is_tls = kernel.kind == Kind::Tls as u32 || kernel.kind == Kind::TlsCopied as u32;
+        let may_ask = kernel.protocol == TCP && kernel.owner.role != Role::Server as u32;
         Self {
             kernel: believable(kernel),
             opened: 0,
@@ -121,6 +124,7 @@ impl FlowState {
             closed: false,
             inspector: if kernel.protocol == TCP { Inspector::stream() } else { Inspector::datagram() },
             plain: (!is_tls).then(PlainFlow::new),
+            proxy: if may_ask { ProxyReader::default() } else { ProxyReader::none() },
             tls: is_tls.then(TlsFlow::default),
             tap: "wire",
             guessed_until: 0,
@@ -147,6 +151,11 @@ impl FlowState {
         remote(&self.kernel)
     }
 
+    /// Whom the program asked the far end to pass its bytes on to.
+    pub fn wanted(&self) -> Option<&Wanted> {
+        self.proxy.wanted()
+    }
+
     /// Which end this host is.
     pub const fn role(&self) -> Role {
         match self.kernel.owner.role {
@@ -171,7 +180,8 @@ impl FlowState {
         let Some(plain) = &mut self.plain else { return Vec::new() };
         let mut inspected = Inspected::default();
         let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
-        let mut outlet = Outlet { inspector: &mut self.inspector, lens, into: &mut inspected };
+        let Self { proxy, inspector, .. } = self;
+        let mut outlet = Outlet { proxy, inspector, lens, into: &mut inspected };
         match self.kernel.protocol {
             TCP => plain.segment(record, bytes, &mut outlet),
             _ => plain.datagram(record, bytes, &mut outlet),
@@ -404,7 +414,8 @@ impl FlowState {
         let Some(mut plain) = self.plain.take() else { return Vec::new() };
         let mut inspected = Inspected::default();
         let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
-        plain.finish(&mut Outlet { inspector: &mut self.inspector, lens, into: &mut inspected });
+        let Self { proxy, inspector, .. } = self;
+        plain.finish(&mut Outlet { proxy, inspector, lens, into: &mut inspected });
         self.settle_plain(inspected)
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use cprvagt_abi::{Role, TlsWrite};
 use cprvagt_report::{
     Confidence, Destination, Direction, Endpoint, Host, Label, Leak, Outcome, Process, Proof, Protocol,
-    System, Transport,
+    Scrubbed, System, Transport,
 };
 
 use super::flow::{FlowState, Told};
+use super::proxy::Wanted;
 use crate::{
     config,
     judge::{FlowFacts, HitFacts, Policy, Verdict},
@@ -46,20 +47,27 @@ impl Teller<'_> {
         self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
         leak.direction = Some(direction(flow.role()));
         leak.outcome = Some(outcome);
-        leak.destination = Some(Destination {
-            ip: Some(flow.remote().ip()),
-            port: Some(flow.remote().port()),
-            host: flow.server_name.clone().or(leak.destination.and_then(|destination| destination.host)),
-            recipient: None,
-            via: None,
-            proof,
-        });
+        let host = flow.server_name.clone().or(leak.destination.and_then(|destination| destination.host));
+        leak.destination = Some(self.destination(flow, host, proof));
         leak.transport = Some(Transport {
             protocol: if flow.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
             encrypted,
             tls_version: flow.tls_version().filter(|_| encrypted).and_then(version_label),
         });
         Some(leak)
+    }
+
+    /// Where a flow's bytes go in the end, as far as a proxy was told.
+    fn destination(&self, flow: &FlowState, host: Option<Scrubbed>, proof: Proof) -> Destination {
+        let far_end = flow.remote();
+        let via = flow.wanted().map(|_| self.scrubber.name(far_end.to_string()));
+        let (ip, port, asked_for) = match flow.wanted() {
+            None => (Some(far_end.ip()), Some(far_end.port()), None),
+            Some(Wanted::EachItsOwn) => (None, None, None),
+            Some(Wanted::Address(ip, port)) => (Some(*ip), Some(*port), None),
+            Some(Wanted::Host(name, port)) => (None, Some(*port), Some(self.scrubber.name(name))),
+        };
+        Destination { ip, port, host: host.or(asked_for), recipient: None, via, proof }
     }
 
     /// The leak of a finding in a write whose flow nobody knows.

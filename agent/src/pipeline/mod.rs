@@ -11,6 +11,7 @@ mod leaks;
 mod losses;
 mod plain;
 mod proving;
+mod proxy;
 mod requests;
 pub mod waiting;
 

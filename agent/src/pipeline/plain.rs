@@ -6,7 +6,8 @@ use cprvagt_abi::WireData;
 use cprvagt_stream::{Piece, Reassembly, reassembly::Limits};
 use zeroize::Zeroizing;
 
-use crate::inspect::{Inspected, Inspector, Lens};
+use super::proxy::{Passed, ProxyReader};
+use crate::inspect::{Counted, Inspected, Inspector, Lens};
 
 /// Bytes of a datagram that are put together: with jumbo payloads (RFC 2675), what one packet may have.
 const DATAGRAM_BYTES_MAX: usize = 512 << 10;
@@ -29,6 +30,8 @@ struct Datagram {
 
 /// Where content goes.
 pub struct Outlet<'a, 'l> {
+    /// Takes what is for a proxy.
+    pub proxy: &'a mut ProxyReader,
     /// Decodes it.
     pub inspector: &'a mut Inspector,
     /// What it is looked at with.
@@ -40,8 +43,45 @@ pub struct Outlet<'a, 'l> {
 impl Outlet<'_, '_> {
     fn take(&mut self, piece: Piece<'_>) {
         match piece {
-            Piece::Bytes(bytes) => self.inspector.push(bytes, self.lens, self.into),
-            Piece::Gap { bytes } => self.inspector.gap(bytes, self.lens, self.into),
+            Piece::Bytes(bytes) => self.pass(bytes),
+            Piece::Gap { bytes } => {
+                self.let_out_held();
+                self.inspector.gap(bytes, self.lens, self.into);
+            }
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        match self.proxy.take(bytes) {
+            Passed::Content => self.content(bytes),
+            Passed::Held => {}
+            Passed::Released(held) => {
+                self.content(&held);
+                self.content(bytes);
+            }
+            Passed::Asked(asked, count) => {
+                self.asked(&asked);
+                self.content(&bytes[count..]);
+            }
+        }
+    }
+
+    fn content(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.inspector.push(bytes, self.lens, self.into);
+        }
+    }
+
+    /// A message of its own, in a protocol that is known.
+    fn asked(&mut self, message: &[u8]) {
+        let Counted { text_bytes, opaque_bytes } = self.into.counted;
+        Inspector::datagram().push(message, self.lens, self.into);
+        self.into.counted = Counted { text_bytes: text_bytes + message.len() as u64, opaque_bytes };
+    }
+
+    fn let_out_held(&mut self) {
+        if let Some(held) = self.proxy.give_up() {
+            self.content(&held);
         }
     }
 }
@@ -84,6 +124,7 @@ impl PlainFlow {
     pub fn finish(&mut self, outlet: &mut Outlet<'_, '_>) {
         self.datagram.let_out(outlet);
         self.reassembly.finish(&mut |piece| outlet.take(piece));
+        outlet.let_out_held();
         outlet.inspector.finish(outlet.lens, outlet.into);
     }
 }
