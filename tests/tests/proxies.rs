@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,9 +93,13 @@ fn http_proxy() {
     }
     let proxied = Proxied::new(|lab, address| {
         let file = lab.scratch().path().join("tinyproxy.conf");
-        fs::write(&file, format!("Port {PORT}\nListen {address}\nTimeout 60\nMaxClients 10\nConnectPort 443\n")).unwrap();
+        fs::write(
+            &file,
+            format!("Port {PORT}\nListen {address}\nTimeout 60\nMaxClients 10\nConnectPort 443\n"),
+        )
+        .unwrap();
         let mut command = lab.command("tinyproxy").unwrap();
-        command.arg("-d").arg("-c").arg(file).stdout(std::process::Stdio::null());
+        command.arg("-d").arg("-c").arg(file).stdout(Stdio::null());
         command
     });
     // A request with a whole URL says where each goes by itself, and its port is that of the URL.
@@ -109,7 +113,7 @@ fn socks_proxy() {
     }
     let proxied = Proxied::new(|lab, address| {
         let mut command = lab.command("microsocks").unwrap();
-        command.args(["-i", &address.to_string(), "-p", &PORT.to_string()]);
+        command.args(["-i", &address.to_string(), "-p", &PORT.to_string()]).stderr(Stdio::null());
         command
     });
     proxied.check(82, ["socks5h", "socks5h"], 80.into());
