@@ -7,14 +7,14 @@
 //! when the books are right. Per flow while it lives, folded into the book when it ends.
 //!
 //! *Units*: bytes of distinct TCP sequence space, or of UDP payload.
-//! *Limits*: [`LINES_MAX`] lines of lost or blind bytes; further ones go to a line without process and
-//! destination. [`GAPS_MAX`] gaps.
+//! *Limits*: [`LINES_MAX`] lines of lost or blind bytes, and as many of coverage; further ones go to a line without
+//! process and destination. [`GAPS_MAX`] gaps.
 
 use std::collections::BTreeMap;
 
-use cprvagt_report::{Endpoint, Gap, Label, Ledger, Moment, Process, Unread};
+use cprvagt_report::{Covered, Endpoint, Gap, Label, Ledger, Moment, Process, Unread};
 
-/// Lines of lost or blind bytes.
+/// Lines of lost or blind bytes, and of coverage.
 const LINES_MAX: usize = 4096;
 /// Gaps that are kept.
 const GAPS_MAX: usize = 1024;
@@ -113,13 +113,22 @@ pub struct Holder {
 pub struct Book {
     ledger: Ledger,
     lines: BTreeMap<(Reason, String), Unread>,
+    coverage: BTreeMap<String, Covered>,
     gap_open: bool,
 }
+
+/// Who holds the lines that find no room.
+static ANYBODY: Holder = Holder { process: None, destination: None };
 
 impl Book {
     /// An empty book.
     pub fn open() -> Self {
-        Self { ledger: Ledger::opened(Moment::now()), lines: BTreeMap::new(), gap_open: false }
+        Self {
+            ledger: Ledger::opened(Moment::now()),
+            lines: BTreeMap::new(),
+            coverage: BTreeMap::new(),
+            gap_open: false,
+        }
     }
 
     /// Enters the account of one flow, with what the wire carried.
@@ -131,15 +140,27 @@ impl Book {
         for (reason, bytes) in &account.unread {
             self.enter_unread(*reason, *bytes, holder);
         }
+        self.cover(wire_bytes, account.inspected_bytes + account.protocol_bytes, holder);
+    }
+
+    fn cover(&mut self, wire_bytes: u64, covered_bytes: u64, holder: &Holder) {
+        let name = program_and_destination(holder);
+        let full = self.coverage.len() >= LINES_MAX && !self.coverage.contains_key(&name);
+        let (name, holder) = if full { (String::new(), &ANYBODY) } else { (name, holder) };
+        let line = self.coverage.entry(name).or_insert_with(|| Covered {
+            wire_bytes: 0,
+            covered_bytes: 0,
+            process: holder.process.clone(),
+            destination: holder.destination.clone(),
+        });
+        line.wire_bytes += wire_bytes;
+        line.covered_bytes += covered_bytes;
     }
 
     fn enter_unread(&mut self, reason: Reason, bytes: u64, holder: &Holder) {
         let name = program_and_destination(holder);
         let full = self.lines.len() >= LINES_MAX && !self.lines.contains_key(&(reason, name.clone()));
-        let (name, holder) = match full {
-            true => (String::new(), &Holder { process: None, destination: None }),
-            false => (name, holder),
-        };
+        let (name, holder) = if full { (String::new(), &ANYBODY) } else { (name, holder) };
         let line = self.lines.entry((reason, name)).or_insert_with(|| Unread {
             reason: Label::new(reason.as_str()),
             bytes: 0,
@@ -180,6 +201,8 @@ impl Book {
             let list = if reason.is_lost() { &mut self.ledger.lost } else { &mut self.ledger.blind };
             list.push(line);
         }
+        self.ledger.coverage = self.coverage.into_values().collect();
+        self.ledger.sort_coverage();
         self.ledger.until = Moment::now();
         self.ledger.balance();
         self.ledger
@@ -212,6 +235,24 @@ mod tests {
         let ledger = book.close();
         assert_eq!((ledger.wire_bytes, ledger.unexplained_bytes), (100, 0));
         assert_eq!((ledger.lost_bytes(), ledger.blind_bytes()), (3, 7));
+    }
+
+    #[test]
+    fn coverage_is_told_by_program_and_destination_the_worst_first() {
+        let to = |port| Holder {
+            process: None,
+            destination: Some(Endpoint { ip: [192, 0, 2, 1].into(), port, host: None }),
+        };
+        let mut book = Book::open();
+        for (port, inspected_bytes, unread) in [(80, 500, 0), (443, 10, 90), (80, 50, 5), (22, 0, 90)] {
+            let mut account = Account { inspected_bytes, ..Account::default() };
+            account.miss(Reason::Opaque, unread);
+            book.enter(account.sum(), &account, &to(port));
+        }
+        let port = |it: &Covered| it.destination.as_ref().unwrap().port;
+        let coverage = book.close().coverage;
+        let lines: Vec<_> = coverage.iter().map(|it| (port(it), it.wire_bytes, it.covered_bytes)).collect();
+        assert_eq!(lines, [(443, 100, 10), (22, 90, 0), (80, 555, 550)]);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use aya_ebpf::helpers::{
     generated::{bpf_copy_from_user, bpf_get_current_cgroup_id, bpf_probe_read_user as read_user_raw},
 };
 use cprvagt_abi::{
-    CHUNK_CLASSES, CHUNK_MAX, Counter, INLINE_MAX, Site, TlsData, TlsFile, TlsWrite, TlsWriteEnd, WRITE_CHUNK,
-    WRITE_CHUNKS_MAX,
+    CHUNK_CLASSES, CHUNK_MAX, Counter, INLINE_MAX, Site, TlsData, TlsFile, TlsWrite, TlsWriteEnd,
+    WRITE_CHUNK, WRITE_CHUNKS_MAX,
 };
 
 use crate::{

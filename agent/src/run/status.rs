@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use cprvagt_report::Covered;
+use serde_json::{Value, json};
 
 /// Where the socket lies when nothing else is said.
 pub const RUNTIME_DIR: &str = "/run/cprvagt";
 /// The socket in the runtime directory.
 const SOCKET: &str = "status.sock";
-/// Blind spots that are shown to a person; the JSON has all.
-const BLIND_SPOTS_MAX: usize = 5;
+/// Blind spots, and programs that were not read wholly, that are shown to a person; the JSON has all.
+const ROWS_MAX: usize = 5;
 /// How long a client may take to read.
 const CLIENT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -187,28 +188,44 @@ pub fn lines(status: &Value) -> Vec<String> {
         ("certificate ends", text("/send/certificate_expires_at")),
     ];
     let blind = blind_spots(status).into_iter().map(|spot| ("cannot be read", spot));
-    rows.into_iter().chain(blind).map(|(name, value)| format!("{name:<18} {value}")).collect()
+    let coverage = coverage(status).into_iter().map(|row| ("read", row));
+    rows.into_iter().chain(coverage).chain(blind).map(|(name, value)| format!("{name:<18} {value}")).collect()
 }
 
 /// The worst blind spots of the ledger, which has the worst first.
 fn blind_spots(status: &Value) -> Vec<String> {
     let lines = status.pointer("/ledger/blind").and_then(Value::as_array);
-    lines.into_iter().flatten().take(BLIND_SPOTS_MAX).map(blind_spot).collect()
+    let row = |line: &Value| {
+        let reason = line.pointer("/reason").and_then(Value::as_str).unwrap_or_default();
+        format!("{} bytes ({reason}), {}", line["bytes"], who(line))
+    };
+    lines.into_iter().flatten().take(ROWS_MAX).map(row).collect()
 }
 
-fn blind_spot(line: &Value) -> String {
+/// How far programs were read that were not read wholly, of which the ledger has the worst first.
+fn coverage(status: &Value) -> Vec<String> {
+    let lines = status.pointer("/ledger/coverage").cloned().unwrap_or_default();
+    let lines: Vec<Covered> = serde_json::from_value(lines).unwrap_or_default();
+    let unread = lines.iter().filter(|line| line.unread_bytes() > 0);
+    unread.take(ROWS_MAX).map(coverage_row).collect()
+}
+
+fn coverage_row(line: &Covered) -> String {
+    let who = who(&json!({"process": line.process, "destination": line.destination}));
+    format!("{} % of {} bytes, {who}", line.percent(), line.wire_bytes)
+}
+
+/// Who sent, and where to.
+fn who(line: &Value) -> String {
     let text = |names: [&str; 2]| names.into_iter().find_map(|name| line.pointer(name)?.as_str());
     let program = text(["/process/exe", "/process/comm"]).unwrap_or("a program not known");
     let host = text(["/destination/host", "/destination/ip"]).unwrap_or("several destinations");
     let port = line.pointer("/destination/port").map(|port| format!(":{port}")).unwrap_or_default();
-    let reason = text(["/reason"; 2]).unwrap_or_default();
-    format!("{} bytes ({reason}), {program} -> {host}{port}", line["bytes"])
+    format!("{program} -> {host}{port}")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -239,7 +256,11 @@ mod tests {
         let java = json!({"reason": "no-tap", "bytes": 137, "process": {"exe": "/usr/bin/java", "comm": "java"},
             "destination": {"ip": "198.18.0.10", "port": 443, "host": "maal.example"}});
         let rest = json!({"reason": "opaque", "bytes": 9});
-        let all = lines(&json!({"ledger": {"blind": [java, rest]}}));
+        let covered = json!([{"wire_bytes": 1000, "covered_bytes": 999, "process": java["process"],
+            "destination": java["destination"]}, {"wire_bytes": 5, "covered_bytes": 5}]);
+        let all = lines(&json!({"ledger": {"blind": [java, rest], "coverage": covered}}));
+        let read: Vec<_> = all.iter().filter_map(|line| line.strip_prefix("read               ")).collect();
+        assert_eq!(read, ["99 % of 1000 bytes, /usr/bin/java -> maal.example:443"]);
         let shown: Vec<_> = all.iter().filter_map(|line| line.strip_prefix("cannot be read     ")).collect();
         let expected = [
             "137 bytes (no-tap), /usr/bin/java -> maal.example:443",

@@ -1,10 +1,10 @@
 //! The ledger in words.
 
-use cprvagt_report::{Ledger, Unread};
+use cprvagt_report::{Covered, Endpoint, Ledger, Process, Unread};
 
 use cprvagt_settings::size::show as show_size;
 
-/// Most rows told of what was lost, and of what was blind.
+/// Most rows told of what was lost, of what was blind, and of who was read how far.
 const ROWS_MAX: usize = 10;
 
 /// What happened to every byte, a line each.
@@ -21,6 +21,7 @@ pub(super) fn lines(ledger: &Ledger) -> Vec<String> {
     lines.push(sum("could not be read", ledger.blind_bytes()));
     lines.extend(unread(&ledger.blind));
     lines.push(unexplained(ledger.unexplained_bytes));
+    lines.extend(coverage(&ledger.coverage));
     lines.extend(ledger.gaps.iter().map(|gap| {
         let (from, to) = (gap.from.clock_utc(), gap.to.clock_utc());
         format!("  not seen from {from} to {to}: {}, at least {}", gap.reason, show_size(gap.bytes_min))
@@ -45,11 +46,27 @@ fn unread(all: &[Unread]) -> Vec<String> {
 }
 
 fn row(it: &Unread) -> String {
-    let process = it.process.as_ref().and_then(|process| process.exe.as_ref().or(process.comm.as_ref()));
+    let who = who(it.process.as_ref(), it.destination.as_ref());
+    format!("    {:<15} {:>10}{who}", it.reason, show_size(it.bytes))
+}
+
+/// How far each program was read, where it was not wholly: the worst first.
+fn coverage(all: &[Covered]) -> Vec<String> {
+    let unread = || all.iter().filter(|it| it.unread_bytes() > 0);
+    let row = |it: &Covered| {
+        let who = who(it.process.as_ref(), it.destination.as_ref());
+        format!("    {:>3} % of {:>10}{who}", it.percent(), show_size(it.wire_bytes))
+    };
+    let heading = unread().next().map(|_| "  read of each program:".to_owned());
+    heading.into_iter().chain(unread().take(ROWS_MAX).map(row)).collect()
+}
+
+fn who(process: Option<&Process>, destination: Option<&Endpoint>) -> String {
+    let process = process.and_then(|process| process.exe.as_ref().or(process.comm.as_ref()));
     let process = process.map(|name| format!(" {name}")).unwrap_or_default();
-    let destination = it.destination.as_ref().map(|end| match &end.host {
+    let destination = destination.map(|end| match &end.host {
         Some(host) => format!(" -> {host}:{}", end.port),
         None => format!(" -> {}", std::net::SocketAddr::new(end.ip, end.port)),
     });
-    format!("    {:<15} {:>10}{process}{}", it.reason, show_size(it.bytes), destination.unwrap_or_default())
+    format!("{process}{}", destination.unwrap_or_default())
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use cprvagt_report::{
-    Endpoint, Label, Location, Mask, Moment, Part, Process, Proof, Protocol, Pseudonym, Rule, Scrubbed,
-    Transport, Unread, sample,
+    Covered, Endpoint, Label, Location, Mask, Moment, Part, Process, Proof, Protocol, Pseudonym, Rule,
+    Scrubbed, Transport, Unread, sample,
 };
 use jiff::Timestamp;
 
@@ -61,6 +61,12 @@ fn ledger() -> Ledger {
         protocol_bytes: 1536,
         lost: vec![],
         blind: vec![unread("opaque", 100 << 10)],
+        coverage: vec![Covered {
+            wire_bytes: 110 << 10,
+            covered_bytes: 10 << 10,
+            process: Some(Process { exe: Some(name("/usr/bin/ssh")), ..Process::default() }),
+            destination: Some(Endpoint { ip: "2001:db8::1".parse().unwrap(), port: 22, host: None }),
+        }],
         flows: 12,
         leaks: 3,
         ..Ledger::opened(moment(0))
@@ -114,6 +120,8 @@ Sent to destinations not allowed, in 12 flows:
   could not be read                 100 KiB
     opaque             100 KiB /usr/bin/ssh -> [2001:db8::1]:22
   unexplained                           0 B
+  read of each program:
+      9 % of    110 KiB /usr/bin/ssh -> [2001:db8::1]:22
 ";
     assert_eq!(shown(&leaks, false), golden);
 }

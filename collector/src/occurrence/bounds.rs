@@ -30,5 +30,9 @@ impl Rescrub {
         for unread in ledger.lost.iter_mut().chain(&mut ledger.blind) {
             unread.bytes = unread.bytes.min(LINE_BYTES_MAX);
         }
+        for covered in &mut ledger.coverage {
+            covered.wire_bytes = covered.wire_bytes.min(LINE_BYTES_MAX);
+            covered.covered_bytes = covered.covered_bytes.min(LINE_BYTES_MAX);
+        }
     }
 }

@@ -37,6 +37,9 @@ pub struct Ledger {
     pub lost: Vec<Unread>,
     /// What could not be read at all, by reason.
     pub blind: Vec<Unread>,
+    /// How much was read of what each program sent to each destination, those with most unread bytes first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<Covered>,
     /// What the sums above fail to account for.
     pub unexplained_bytes: i64,
     /// Flows seen.
@@ -64,6 +67,34 @@ pub struct Unread {
     /// Where they went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Endpoint>,
+}
+
+/// How much was read of what a program sent to a destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Covered {
+    /// What it sent.
+    pub wire_bytes: u64,
+    /// Of it, what reached the matcher, and TLS's own bytes.
+    pub covered_bytes: u64,
+    /// Who sent it; absent where several did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// Where to; absent where it went to several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Endpoint>,
+}
+
+impl Covered {
+    /// What was lost or blind.
+    pub const fn unread_bytes(&self) -> u64 {
+        self.wire_bytes.saturating_sub(self.covered_bytes)
+    }
+
+    /// Of what was sent; never 100 while a byte is missing.
+    pub fn percent(&self) -> u64 {
+        let covered = u128::from(self.covered_bytes.min(self.wire_bytes));
+        u64::try_from(covered * 100 / u128::from(self.wire_bytes.max(1))).unwrap_or(0)
+    }
 }
 
 /// The far end of a flow.
@@ -101,6 +132,7 @@ impl Ledger {
             protocol_bytes: 0,
             lost: vec![],
             blind: vec![],
+            coverage: vec![],
             unexplained_bytes: 0,
             flows: 0,
             leaks: 0,
@@ -120,9 +152,17 @@ impl Ledger {
         self.blind.iter().map(|unread| unread.bytes).sum()
     }
 
-    /// Keeps at most `lines_max` lines of lost and of blind bytes, the largest; of the rest one line for each
-    /// reason remains, without process and destination.
+    /// Keeps at most `lines_max` lines of lost and of blind bytes, the largest, and of coverage, the worst; of the rest
+    /// one line for each reason remains, without process and destination, and one of coverage.
     pub fn fold_lines(&mut self, lines_max: usize) {
+        self.sort_coverage();
+        let rest = self.coverage.split_off(self.coverage.len().min(lines_max));
+        self.coverage.extend(rest.into_iter().reduce(|sum, line| Covered {
+            wire_bytes: sum.wire_bytes + line.wire_bytes,
+            covered_bytes: sum.covered_bytes + line.covered_bytes,
+            process: None,
+            destination: None,
+        }));
         for lines in [&mut self.lost, &mut self.blind] {
             lines.sort_by_key(|line| core::cmp::Reverse(line.bytes));
             let mut rest: Vec<Unread> = Vec::new();
@@ -134,6 +174,11 @@ impl Ledger {
             }
             lines.append(&mut rest);
         }
+    }
+
+    /// The worst first: most unread bytes, and of equal ones most bytes.
+    pub fn sort_coverage(&mut self) {
+        self.coverage.sort_by_key(|line| core::cmp::Reverse((line.unread_bytes(), line.wire_bytes)));
     }
 
     /// Sets `unexplained_bytes` from the other sums. Call it last.
@@ -163,6 +208,12 @@ mod tests {
                 bytes: 90,
                 process: Some(Process { pid: Some(9), ..Process::default() }),
                 destination: Some(Endpoint { ip: "192.0.2.1".parse().unwrap(), port: 443, host: None }),
+            }],
+            coverage: vec![Covered {
+                wire_bytes: 1000,
+                covered_bytes: 700,
+                process: None,
+                destination: None,
             }],
             flows: 3,
             leaks: 2,
@@ -194,11 +245,28 @@ mod tests {
     }
 
     #[test]
+    fn folding_keeps_the_worst_coverage_and_every_byte() {
+        let mut ledger = ledger();
+        let line = |wire_bytes, covered_bytes| Covered {
+            wire_bytes,
+            covered_bytes,
+            process: Some(Process::default()),
+            destination: None,
+        };
+        ledger.coverage = vec![line(10, 10), line(9, 2), line(500, 500), line(8, 0), line(7, 6)];
+        ledger.fold_lines(3);
+        let lines: Vec<_> = ledger.coverage.iter().map(|it| (it.wire_bytes, it.covered_bytes)).collect();
+        assert_eq!(lines, [(8, 0), (9, 2), (7, 6), (510, 510)]);
+        assert!(ledger.coverage[3].process.is_none() && ledger.coverage[2].process.is_some());
+    }
+
+    #[test]
     fn golden_json() {
         let golden: String = r#"{"schema":"cprvagt.ledger/1","wire_bytes":1000,"inspected_bytes":600,
             "protocol_bytes":100,"lost":[{"reason":"ring-full","bytes":200}],
             "blind":[{"reason":"no-tap","bytes":90,"process":{"pid":9},
-            "destination":{"ip":"192.0.2.1","port":443}}],"unexplained_bytes":0,"flows":3,"leaks":2,
+            "destination":{"ip":"192.0.2.1","port":443}}],
+            "coverage":[{"wire_bytes":1000,"covered_bytes":700}],"unexplained_bytes":0,"flows":3,"leaks":2,
             "gaps":[{"from":"2023-11-14T22:13:20.000000000Z","to":"2023-11-14T22:13:20.000000000Z",
             "reason":"restart","bytes_min":0}],"since":"2023-11-14T22:13:20.000000000Z",
             "until":"2023-11-14T22:13:20.000000000Z"}"#

@@ -30,7 +30,7 @@ pub use explained::{Explained, Step};
 pub use leak::{
     Destination, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, Process, Source, System, Transport,
 };
-pub use ledger::{Endpoint, Gap, LEDGER_SCHEMA, Ledger, LedgerSchema, Unread};
+pub use ledger::{Covered, Endpoint, Gap, LEDGER_SCHEMA, Ledger, LedgerSchema, Unread};
 pub use moment::Moment;
 pub use report::{
     BadReport, Entry, GapRecord, LEDGER_LINES_MAX, PLAIN_BYTES_MAX, REPORT_ENTRIES_MAX, Report, ReportSchema,
