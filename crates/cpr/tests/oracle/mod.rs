@@ -110,8 +110,10 @@ fn wide(text: &[u8], start: usize) -> Option<Candidate> {
         let decoded = String::from_utf16_lossy(&units);
         let found = plain(decoded.as_bytes(), 0, Grammar::Full)?;
         let end = start + 2 * decoded[..found.end].chars().count() - 1;
-        let is_behind_digit = start > 1 && text[start - 1] == 0 && are_digits(text, start - 2, 1);
-        (!is_behind_digit).then_some(Candidate {
+        let before: Vec<u16> =
+            (1..=6).rev().filter_map(|number| unit(start.checked_sub(2 * number)?)).collect();
+        let before = String::from_utf16_lossy(&before);
+        is_open(before.as_bytes(), before.len(), Grammar::Full).then_some(Candidate {
             start,
             end,
             shape: found.shape,
