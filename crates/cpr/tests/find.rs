@@ -11,7 +11,7 @@ use proptest::prelude::*;
 type Ranges = &'static [(usize, usize)];
 
 /// Written forms, and where numbers stand in them, by the core grammar and by the full one: as many examples as counter-examples.
-const CASES: [(&str, Ranges, Ranges); 62] = [
+const CASES: [(&str, Ranges, Ranges); 66] = [
     ("2512489996", &[(0, 10)], &[(0, 10)]),
     ("251248-9996", &[(0, 11)], &[(0, 11)]),
     ("311248 - 9996", &[(0, 13)], &[(0, 13)]),
@@ -81,6 +81,11 @@ const CASES: [(&str, Ranges, Ranges); 62] = [
     ("251248\u{2014}9996", &[], &[]),
     ("251248 -9996", &[], &[]),
     ("251248\n9996", &[], &[]),
+    // A zero byte is none, and no part of one.
+    ("251248\09996", &[], &[]),
+    ("251248\0\0\09996", &[], &[]),
+    ("251248-\09996", &[], &[]),
+    ("251248%2\09996", &[], &[]),
 ];
 
 /// What is printed tells `cargo xtask memcheck` on which backends the other tests have run.
