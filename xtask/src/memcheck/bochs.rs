@@ -109,7 +109,11 @@ fn start(folder: &Path) -> Result<String> {
     let mut script = Command::new("script");
     script.args(["--quiet", "--command", &bochs, "/dev/null"]).current_dir(folder).env("TERM", "linux");
     shell::announce(&script);
+    // Its input stays open, since without one it would no longer take what the screen shows.
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().context("starting script")?;
+    let input = child.stdin.take();
     // Its exit code tells nothing: a computer that is switched off ends it as an error does.
-    script.stdin(Stdio::null()).output().context("starting script")?;
+    child.wait().context("waiting for script")?;
+    drop(input);
     fs::read_to_string(folder.join("serial")).context("it printed nothing")
 }
