@@ -4,19 +4,26 @@ use anyhow::Result;
 use cprvagt_cpr::{Backend, Grammar, find};
 
 use crate::measure::Contender;
-use crate::rival::{Hyperscan, Pcre2, Re2, RustRegex, Tally};
+use crate::rival::{Hyperscan, INSTALLED, Pcre2, Re2, RustRegex, Tally};
 
 /// Those that are compared with, where they take part.
-pub const RIVALS: [&str; 4] = ["hyperscan", "pcre2-jit", "re2", "rust-regex"];
+pub const RIVALS: [&str; 5] = ["hyperscan", "vectorscan", "pcre2-jit", "re2", "rust-regex"];
+
+/// Names the file of Vectorscan's library. Without it Vectorscan takes no part.
+const VECTORSCAN: &str = "CPRVAGT_VECTORSCAN";
 
 /// Every contender that looks for numbers, Hyperscan first.
 pub fn contenders(with_all: bool) -> Result<Vec<Contender<'static>>> {
-    let mut hyperscan = Hyperscan::new()?;
+    let mut hyperscan = Hyperscan::load(INSTALLED)?;
     let mut list: Vec<Contender<'static>> = vec![("hyperscan", Box::new(move |text| hyperscan.tally(text)))];
     for backend in Backend::all() {
         list.push((backend.name(), Box::new(move |text| own(text, Grammar::Core, backend))));
     }
     list.push(("full", Box::new(|text| own(text, Grammar::Full, Backend::best()))));
+    if let Some(file) = std::env::var_os(VECTORSCAN) {
+        let mut vectorscan = Hyperscan::load(file)?;
+        list.push(("vectorscan", Box::new(move |text| vectorscan.tally(text))));
+    }
     if with_all {
         let (mut pcre2, mut re2, mut rust_regex) = (Pcre2::new()?, Re2::new()?, RustRegex::new()?);
         list.push(("pcre2-jit", Box::new(move |text| pcre2.tally(text))));

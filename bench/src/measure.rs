@@ -1,8 +1,10 @@
 //! Times contenders against each other: in one process, on one core, in rounds that each begins with another of them,
-//! because a machine's speed drifts. The first round is for warming up.
+//! because a machine's speed drifts. The first round is for warming up. What counts is the processor time of the thread,
+//! so that other programs on the core do not.
 
 use std::hint::black_box;
-use std::time::Instant;
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::rival::Tally;
 
@@ -44,13 +46,18 @@ impl Rounds {
 }
 
 fn time(contender: &mut dyn FnMut(&[u8]) -> Tally, pieces: &[&[u8]], repeats: usize) -> f64 {
-    let started = Instant::now();
+    let started = processor_seconds();
     for _ in 0..repeats {
         for piece in pieces {
             black_box(contender(black_box(piece)));
         }
     }
-    started.elapsed().as_secs_f64()
+    processor_seconds() - started
+}
+
+fn processor_seconds() -> f64 {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every kernel has this clock");
+    std::time::Duration::from(time).as_secs_f64()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -1,15 +1,15 @@
 //! The engines that the matcher is compared with, and the core grammar as they are told it.
 //!
-//! Each is used in the way that was found to be its fastest: Hyperscan without boundaries in its pattern, which are
-//! proven at each match; PCRE2 with looking around; RE2 and Rust's engine with the neighbours in the pattern, looking
-//! on from the last byte of a match, so that a neighbour can serve two numbers.
+//! Each is used in the way that was found to be its fastest: Hyperscan and Vectorscan without boundaries in their
+//! pattern, which are proven at each match; PCRE2 with looking around; RE2 and Rust's engine with the neighbours in the
+//! pattern, looking on from the last byte of a match, so that a neighbour can serve two numbers.
 
 mod hyperscan;
 mod pcre2;
 mod re2;
 mod rust_regex;
 
-pub use hyperscan::Hyperscan;
+pub use hyperscan::{Hyperscan, INSTALLED};
 pub use pcre2::Pcre2;
 pub use re2::Re2;
 pub use rust_regex::RustRegex;

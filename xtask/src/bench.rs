@@ -6,6 +6,7 @@ mod discovery;
 mod matcher;
 mod probe;
 mod spool;
+mod vectorscan;
 
 use anyhow::Result;
 

@@ -55,7 +55,8 @@ enum Command {
     Deb(later::Arguments),
     /// Drives the parsers with libFuzzer: `fuzz [NAME] [--for SECONDS]`. Needs a C++ compiler.
     Fuzz(fuzz::Arguments),
-    /// Watches what the matcher reads: `memcheck [miri|address|valgrind]`, all that are installed when left out.
+    /// Watches what the matcher reads, and runs it on other processors: `memcheck [miri|address|valgrind|neon|avx512]`,
+    /// all that are installed when left out.
     Memcheck(memcheck::Arguments),
 }
 

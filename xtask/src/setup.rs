@@ -78,11 +78,11 @@ const VM_PACKAGES: [(&str, &str); 8] = [
     ("zstd", "unpacks kernel modules"),
 ];
 
-/// What `bench matcher` links: the Debian package, and why. Where Hyperscan is not built, Vectorscan's package provides
-/// its name; both cannot be installed at once.
+/// What `bench matcher` links or loads: the Debian package, and why. Where Hyperscan is not built, Vectorscan's package
+/// provides its name.
 const MATCHER_PACKAGES: [(&str, &str); 4] = [
     ("g++", "compiles what speaks to RE2"),
-    ("libhyperscan-dev", "is a rival"),
+    ("libhyperscan5", "is a rival"),
     ("libpcre2-dev", "is a rival"),
     ("libre2-dev", "is a rival"),
 ];

@@ -28,6 +28,9 @@ mod round;
 mod selection;
 mod summary;
 
+pub use initramfs::pack;
+pub use payload::write_executable;
+
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -122,6 +125,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("some tests failed; consoles and results are in {}", prepared.work.display());
     }
     if arguments.page { page::write(&results, &arguments.filters, &code) } else { Ok(()) }
+}
+
+/// The kernel of that prefix, as what a computer starts.
+///
+/// # Errors
+/// When there is none.
+pub fn kernel_image(prefix: &str) -> Result<PathBuf> {
+    Ok(Kernel::get(&Cache::open()?, &Archive::of_this_machine()?, prefix, false)?.image())
 }
 
 /// Whether the capture code is what all tests ran on, on all kernels, when the page was made.

@@ -1,40 +1,45 @@
-//! Hyperscan, in block mode: the core without boundaries, each match proven where it is told.
+//! Hyperscan and Vectorscan, in block mode: the core without boundaries, each match proven where it is told.
+//!
+//! Vectorscan is what others made of Hyperscan. Both libraries have the same functions under the same file name, so each
+//! is loaded for itself instead of linked.
 
 use std::ffi::{CString, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::ptr;
 
 use anyhow::{Context, Result, ensure};
+use libloading::{AsFilename, Library};
 
 use super::Tally;
+
+/// Hyperscan, as Debian installs it.
+pub const INSTALLED: &str = "libhs.so.5";
 
 const FLAG_DOTALL: c_uint = 2;
 const MODE_BLOCK: c_uint = 1;
 
 type OnMatch = extern "C" fn(c_uint, c_ulonglong, c_ulonglong, c_uint, *mut c_void) -> c_int;
+type Compile = unsafe extern "C" fn(
+    expression: *const c_char,
+    flags: c_uint,
+    mode: c_uint,
+    platform: *const c_void,
+    database: *mut *mut c_void,
+    error: *mut *mut c_void,
+) -> c_int;
+type AllocScratch = unsafe extern "C" fn(database: *const c_void, scratch: *mut *mut c_void) -> c_int;
+type Scan = unsafe extern "C" fn(
+    database: *const c_void,
+    text: *const c_char,
+    length: c_uint,
+    flags: c_uint,
+    scratch: *mut c_void,
+    on_match: OnMatch,
+    context: *mut c_void,
+) -> c_int;
 
-unsafe extern "C" {
-    fn hs_compile(
-        expression: *const c_char,
-        flags: c_uint,
-        mode: c_uint,
-        platform: *const c_void,
-        database: *mut *mut c_void,
-        error: *mut *mut c_void,
-    ) -> c_int;
-    fn hs_alloc_scratch(database: *const c_void, scratch: *mut *mut c_void) -> c_int;
-    fn hs_scan(
-        database: *const c_void,
-        text: *const c_char,
-        length: c_uint,
-        flags: c_uint,
-        scratch: *mut c_void,
-        on_match: OnMatch,
-        context: *mut c_void,
-    ) -> c_int;
-}
-
-/// A compiled pattern; freed when the program ends.
+/// A compiled pattern; freed when the program ends, as is the library.
 pub struct Hyperscan {
+    scan: Scan,
     database: *mut c_void,
     scratch: *mut c_void,
 }
@@ -45,24 +50,23 @@ struct Proof<'t> {
 }
 
 impl Hyperscan {
-    pub fn new() -> Result<Self> {
+    /// With the library of that name, or in that file.
+    pub fn load(library: impl AsFilename) -> Result<Self> {
         let pattern = CString::new(super::core()).context("a pattern without zeros")?;
         let (mut database, mut error, mut scratch) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        // SAFETY: the pattern ends with a zero, and the three places take what is made.
+        // SAFETY: the library is one of the two, whose functions have these types, and stays loaded; the pattern ends
+        // with a zero, and the three places take what is made.
         unsafe {
-            let flags = FLAG_DOTALL;
-            let outcome = hs_compile(
-                pattern.as_ptr(),
-                flags,
-                MODE_BLOCK,
-                ptr::null(),
-                &raw mut database,
-                &raw mut error,
-            );
-            ensure!(outcome == 0, "Hyperscan refuses the pattern");
-            ensure!(hs_alloc_scratch(database, &raw mut scratch) == 0, "Hyperscan has no memory");
+            let library = Box::leak(Box::new(Library::new(library).context("loading libhs")?));
+            let compile = library.get::<Compile>("hs_compile")?;
+            let platform = ptr::null();
+            let (at, why) = (&raw mut database, &raw mut error);
+            let outcome = compile(pattern.as_ptr(), FLAG_DOTALL, MODE_BLOCK, platform, at, why);
+            ensure!(outcome == 0, "libhs refuses the pattern");
+            let alloc_scratch = library.get::<AllocScratch>("hs_alloc_scratch")?;
+            ensure!(alloc_scratch(database, &raw mut scratch) == 0, "libhs has no memory");
+            Ok(Self { scan: *library.get::<Scan>("hs_scan")?, database, scratch })
         }
-        Ok(Self { database, scratch })
     }
 
     pub fn tally(&mut self, text: &[u8]) -> Tally {
@@ -71,9 +75,9 @@ impl Hyperscan {
         let context = (&raw mut proof).cast();
         // SAFETY: database and scratch belong together, the text has that length, the context outlives the call.
         let outcome = unsafe {
-            hs_scan(self.database, text.as_ptr().cast(), length, 0, self.scratch, on_match, context)
+            (self.scan)(self.database, text.as_ptr().cast(), length, 0, self.scratch, on_match, context)
         };
-        assert_eq!(outcome, 0, "Hyperscan fails");
+        assert_eq!(outcome, 0, "libhs fails");
         proof.tally
     }
 }

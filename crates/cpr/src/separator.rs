@@ -43,12 +43,17 @@ pub(crate) fn at(text: &[u8], at: usize) -> Option<(usize, Shape)> {
 /// The shape of the separator that is the lowest `length` bytes of `bytes`, the first byte lowest. Length 0 is none.
 #[inline(always)]
 pub(crate) fn of_length<const FULL: bool>(bytes: u32, length: usize) -> Option<Shape> {
-    let key = bytes & MASKS[length % MASKS.len()];
+    let key = bytes & MASKS[length % MASKS.len()] | of_bytes(length);
     let slot = &SLOTS[slot(FACTOR, key)];
     (slot.key == key && (FULL || slot.is_core)).then_some(slot.shape)
 }
 
 const MASKS: [u32; BYTES_MAX + 1] = [0, 0xFF, 0xFFFF, 0xFF_FFFF];
+
+/// What a key has above the bytes: a zero byte behind a separator does not make it one of more bytes.
+const fn of_bytes(length: usize) -> u32 {
+    (length as u32) << (8 * BYTES_MAX)
+}
 
 const SLOTS_BITS: u32 = 7;
 
@@ -59,7 +64,7 @@ struct Slot {
     is_core: bool,
 }
 
-/// No separator has four bytes, so this key is never asked for.
+/// No separator has 255 bytes, so this key is never asked for.
 const EMPTY: Slot = Slot { key: u32::MAX, shape: Shape::Bare, is_core: false };
 
 const FACTOR: u32 = factor();
@@ -101,7 +106,7 @@ const fn key(bytes: &[u8]) -> u32 {
         at -= 1;
         key = key << 8 | bytes[at] as u32;
     }
-    key
+    key | of_bytes(bytes.len())
 }
 
 const fn is_core(bytes: &[u8]) -> bool {
@@ -157,19 +162,14 @@ mod tests {
         assert_eq!(of_length::<false>(0x3131_3131, 0), Some(Shape::Bare));
         // Every key of one and two bytes, and of three where the first is as in a separator.
         for (length, mask) in MASKS.into_iter().enumerate().skip(1) {
-            let known = |key: u32| {
-                SEPARATORS.iter().any(|(bytes, _)| bytes.len() == length && self::key(bytes) == key)
-            };
+            let known =
+                |key: u32| SEPARATORS.iter().any(|(bytes, _)| self::key(bytes) == key | of_bytes(length));
             let firsts: &[u32] = if length == 3 { &[0x20, 0x25, 0xE2, 0x2D, 0] } else { &[0x100] };
             for (first, rest) in
                 firsts.iter().flat_map(|first| (0..=0xFFFF_u32).map(move |rest| (*first, rest)))
             {
                 let key = if length == 3 { first | rest << 8 } else { rest & mask };
-                // A key whose last bytes are zero reads like a shorter one; no separator holds a zero.
-                let is_whole = key >> (8 * (length - 1)) != 0;
-                if is_whole {
-                    assert_eq!(of_length::<true>(key, length).is_some(), known(key), "{key:x}");
-                }
+                assert_eq!(of_length::<true>(key, length).is_some(), known(key), "{key:x}");
             }
         }
     }

@@ -113,6 +113,12 @@ fn utf16() {
     // No separator of the grammar.
     check(Place::Other, "cpr {6}:{4}", "");
     check(Place::Other, "cpr {6}\u{2014}{4}", "");
+    // Digits before it that an escape owns, and those that none does.
+    check(Place::Other, "%22{}%22", "low");
+    check(Place::Other, "cpr=%22{-}%22", "high");
+    check(Place::Other, "cpr: \\u0022{}\\u0022", "high");
+    check(Place::Other, "cpr: %2{}", "");
+    check(Place::Other, "cpr: 22{}", "");
     // Dates with separators and escaped digits are not looked for in UTF-16.
     check(Place::Other, "cpr 12.03.75-{4}", "");
 }

@@ -20,11 +20,9 @@ fn lengths() -> Vec<usize> {
     BORDERS.into_iter().flat_map(|border| border - 9..border + 10).chain(0..300).collect()
 }
 
-/// Under Miri, longer texts are read by the backends alone, not naively.
-const MIRI_NAIVE_BYTES_MAX: usize = 20;
-
+/// Miri, for which a naive reading takes minutes, sees how the backends read; what they find is looked at elsewhere.
 fn check(text: &[u8], what: &str) {
-    if !cfg!(miri) || text.len() <= MIRI_NAIVE_BYTES_MAX {
+    if !cfg!(miri) {
         return oracle::check(text, what);
     }
     for backend in Backend::all() {
@@ -44,7 +42,7 @@ fn every_backend_reads_nothing_but_its_text() {
     for length in lengths() {
         check(&alone(oracle::soup(random, length), length), "soup");
         check(&alone(b"251248-9996".repeat(length / 11 + 1), length), "numbers only");
-        oracle::check(
+        check(
             &alone(b"2\x005\x001\x002\x004\x008\x009\x009\x009\x006\0".repeat(length / 20 + 1), length),
             "wide",
         );

@@ -86,6 +86,25 @@ fn two_chunks_cut_anywhere() {
     }
 }
 
+/// Small texts of all that the grammar knows, whole against every cut into two.
+#[test]
+fn small_texts_cut_anywhere() {
+    let random = &mut Rng::with_seed(5);
+    let mut hits = 0;
+    for round in 0..2000 {
+        let length = random.usize(10..60);
+        let text = oracle::soup(random, length);
+        let scene = scene(None, Place::Other, CLOCKS[round % 3]);
+        let expected = whole(&text, &scene);
+        hits += expected.len();
+        for cut in 0..=text.len() {
+            let (first, second) = text.split_at(cut);
+            check(&in_chunks([first, second], &scene), &expected, "a small text in two chunks");
+        }
+    }
+    assert!(hits > 200, "{hits} hits");
+}
+
 #[test]
 fn chunks_of_every_small_size() {
     for text in texts() {

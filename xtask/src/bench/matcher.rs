@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use super::vectorscan;
 use crate::{setup, shell};
 
 const BUILD: &str = "build --release --package cprvagt-bench";
@@ -88,7 +89,9 @@ pub fn run(check: bool) -> Result<()> {
     setup::for_matcher()?;
     shell::run(&mut shell::cargo(BUILD))?;
     let program = shell::target_folder().join("release/cprvagt-bench");
-    let output = Command::new(&program).stderr(Stdio::inherit()).output().context("starting it")?;
+    let mut command = Command::new(&program);
+    command.envs(vectorscan::library().map(|file| ("CPRVAGT_VECTORSCAN", file)));
+    let output = command.stderr(Stdio::inherit()).output().context("starting it")?;
     ensure!(output.status.success(), "{} failed", program.display());
     let measured: Measured =
         serde_json::from_slice(&output.stdout).context("it did not print what it measured")?;

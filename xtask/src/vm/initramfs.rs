@@ -139,7 +139,10 @@ fn decompressed(file: &Path) -> Result<Vec<u8>> {
 }
 
 /// All files of the folder as the archive that kernels take, owned by root, sorted.
-fn pack(root: &Path, archive: &Path) -> Result<()> {
+///
+/// # Errors
+/// When a program fails.
+pub fn pack(root: &Path, archive: &Path) -> Result<()> {
     let packed = "find . | LC_ALL=C sort | cpio --create --format=newc --owner=0:0 --quiet";
     let file = fs::File::create(archive).with_context(|| format!("making {}", archive.display()))?;
     let mut sh = Command::new("sh");

@@ -192,7 +192,11 @@ fn environment(test_seconds_max: u64) -> String {
     )
 }
 
-fn write_executable(file: &Path, content: &str) -> Result<()> {
+/// Writes a program.
+///
+/// # Errors
+/// When that fails.
+pub fn write_executable(file: &Path, content: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(file, content)
         .and_then(|()| fs::set_permissions(file, fs::Permissions::from_mode(0o755)))

@@ -13,6 +13,9 @@ const DATED_BYTES: usize = 8;
 /// Code units of a number in UTF-16 at most, and one behind it.
 const UNITS_MAX: usize = 6 + separator::BYTES_MAX + 4 + 1;
 
+/// Code units of an escape that ends with a digit, such as `\u0022`.
+const ESCAPE_UNITS: usize = 6;
+
 /// Whether the first four bytes, the first one lowest, can be those of such a number: told before anything is called,
 /// since times of day and lists of small numbers come here too.
 #[inline(always)]
@@ -62,12 +65,16 @@ fn dated(text: &[u8], start: usize) -> Option<Candidate> {
 }
 
 /// The plain form in UTF-16, whose first digit has its value in the byte at `start`.
-///
-/// A digit before it belongs to it whichever the order is.
 fn wide(text: &[u8], start: usize, order: Order) -> Option<Candidate> {
-    let narrow = Units { text, order, first: start }.narrow(0, UNITS_MAX);
+    let units = Units { text, order, first: start };
+    let narrow = units.narrow(0, UNITS_MAX);
     let found = plain(narrow.bytes())?;
+    let before = units.narrow(ESCAPE_UNITS, 0);
     let end = start + 2 * narrow.units(found.end) - 1;
-    let is_behind_digit = matches!(text[..start], [.., digit, 0] if digit.is_ascii_digit());
-    (!is_behind_digit).then_some(Candidate { start, end, shape: found.shape, layout: Layout::Wide(order) })
+    is_left_open::<true>(before.bytes(), before.bytes().len()).then_some(Candidate {
+        start,
+        end,
+        shape: found.shape,
+        layout: Layout::Wide(order),
+    })
 }

@@ -1,7 +1,7 @@
 //! The backend for AVX-512: eight lanes at once.
 //!
-//! It was compiled, and its formulas are those that the other backends prove; but no processor that has AVX-512 has run
-//! its tests yet. See `docs/limits.md`.
+//! Its tests have run on an emulated processor (`cargo xtask memcheck avx512`); nothing is known of its speed. See
+//! `docs/limits.md`.
 //!
 //! *Invariants.* Every operation takes an [`Avx512`] or [`Octet`]. The first is made by [`Avx512::detect`] alone, after
 //! the processor was asked; the second only from the first. So where an operation runs, AVX-512 F and BW, BMI1, BMI2 and
