@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::config::{Config, ConfigError, DEFAULT_PATH};
+use cprvagt_report::Moment;
+
+use crate::config::{Allow, Config, ConfigError, DEFAULT_PATH, described};
 use crate::pseudonym::{Key, KeyError};
 
 /// Why the configuration is not valid.
@@ -64,6 +66,7 @@ fn told(config: &Config) -> Vec<String> {
         },
         format!("told from confidence {} on, classes {}", config.report.min_confidence, classes.join(", ")),
     ];
+    lines.extend(expired(config, Moment::now().0.as_second()));
     if config.pseudonym.key_file.is_none() {
         lines.push("no [pseudonym] key_file: the enrolment's key, else a random key for each run".to_owned());
     }
@@ -71,6 +74,13 @@ fn told(config: &Config) -> Vec<String> {
     let collector = config.collector.url.as_ref().map_or(enrolled_at, ToString::to_string);
     lines.push(format!("reports wait in {}, and go to: {collector}", config.spool.dir.display()));
     lines
+}
+
+/// The entries that have expired: they allow nothing.
+fn expired(config: &Config, now_unix: i64) -> Vec<String> {
+    let is_over = |entry: &&Allow| entry.ends_unix().is_some_and(|ends| ends <= now_unix);
+    let told = |entry: &Allow| format!("expired: {}: {}", entry.at, described(entry));
+    config.allow.iter().filter(is_over).map(told).collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -104,6 +114,16 @@ mod tests {
     fn spool_and_collector_are_told() {
         let told = check("[spool]\ndir = \"/x\"\n[collector]\nurl = \"https://c.example\"\n").unwrap();
         assert!(told.contains("  reports wait in /x, and go to: https://c.example:443\n"), "{told}");
+    }
+
+    #[test]
+    fn entries_that_have_expired_are_named() {
+        let entry = |to: &str, expires: &str| {
+            format!("[[allow]]\nto = \"{to}\"\nbecause = \"x\"\nexpires = {expires}\n")
+        };
+        let told = check(&(entry("192.0.2.1", "2020-02-29") + &entry("192.0.2.2", "9000-01-01"))).unwrap();
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains("expired")).collect();
+        assert_eq!(lines, ["  expired: 1:1: 192.0.2.1 until 2020-02-29 waives not-allowed because \"x\""]);
     }
 
     #[test]

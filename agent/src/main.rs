@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod command;
 mod config;
+mod container;
 mod doctor;
 mod enrol;
 mod fields;

@@ -12,12 +12,15 @@ use cprvagt_report::Moment;
 use jiff::{SignedDuration, Timestamp};
 use nix::unistd::{SysconfVar, Uid, User, sysconf};
 
+use crate::container::image;
 use crate::process::{FilePart, FileRange, Identity, LookUp, ProcessFacts};
 
 /// A procfs.
 #[derive(Debug)]
 pub struct Procfs {
     root: PathBuf,
+    /// The root of the folders that container engines keep their records in.
+    engines: PathBuf,
     booted: Option<Timestamp>,
     ticks_a_second: u64,
 }
@@ -62,19 +65,23 @@ impl Procfs {
         let booted = fs::read_to_string(root.join("stat")).ok().and_then(|stat| boot_time(&stat));
         let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
         let ticks = ticks.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
-        Self { root: root.to_owned(), booted, ticks_a_second: ticks.unwrap_or(100) }
+        let engines = PathBuf::from("/");
+        Self { root: root.to_owned(), engines, booted, ticks_a_second: ticks.unwrap_or(100) }
     }
 
     fn facts(&self, pid: u32) -> ProcessFacts {
         let cgroup = self.text(pid, "cgroup");
         let start_ticks = self.start_ticks(pid);
         let uid = self.text(pid, "status").and_then(|status| effective_uid(&status));
+        let container = cgroup.as_deref().and_then(container);
         ProcessFacts {
             pid,
             comm: self.text(pid, "comm").map(|comm| comm.trim_end_matches('\n').to_owned()),
             exe: self.exe(pid),
             unit: cgroup.as_deref().and_then(unit),
-            container: cgroup.as_deref().and_then(container),
+            image: container.as_deref().and_then(|id| image(&self.engines, id)),
+            container,
+            cgroup: cgroup.as_deref().and_then(|cgroup| cgroup_paths(cgroup).next()).map(str::to_owned),
             uid,
             user: uid.and_then(user_name),
             started_at: start_ticks.and_then(|ticks| self.started_at(ticks)),
