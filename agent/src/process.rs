@@ -36,6 +36,10 @@ pub struct ProcessFacts {
     pub container: Option<String>,
     /// Name of the image that the container was made from.
     pub image: Option<String>,
+    /// Name of the package of this host that the executable came with.
+    pub package: Option<String>,
+    /// Version of that package.
+    pub package_version: Option<String>,
     /// Path of its cgroup, from the root of the tree that systemd manages.
     pub cgroup: Option<String>,
     /// Effective user id.
@@ -58,6 +62,8 @@ impl ProcessFacts {
             unit: None,
             container: None,
             image: None,
+            package: None,
+            package_version: None,
             cgroup: None,
             uid: None,
             user: None,

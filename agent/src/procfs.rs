@@ -7,13 +7,18 @@
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cprvagt_report::Moment;
 use jiff::{SignedDuration, Timestamp};
 use nix::unistd::{SysconfVar, Uid, User, sysconf};
 
 use crate::container::image;
+use crate::package::Packages;
 use crate::process::{FilePart, FileRange, Identity, LookUp, ProcessFacts};
+
+/// Where dpkg keeps what it knows of packages (dpkg(1)).
+const DPKG: &str = "/var/lib/dpkg";
 
 /// A procfs.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub struct Procfs {
     root: PathBuf,
     /// The root of the folders that container engines keep their records in.
     engines: PathBuf,
+    packages: Packages,
     booted: Option<Timestamp>,
     ticks_a_second: u64,
 }
@@ -38,7 +44,11 @@ impl LookUp for Procfs {
     }
 
     fn read(&mut self, pid: u32) -> ProcessFacts {
-        self.facts(pid)
+        let facts = self.facts(pid);
+        let own = facts.exe.as_deref().filter(|_| facts.container.is_none());
+        let package = own.and_then(|exe| self.packages.of(exe, Instant::now())).cloned();
+        let (name, version) = package.map(|it| (it.name, it.version)).unzip();
+        ProcessFacts { package: name, package_version: version.flatten(), ..facts }
     }
 
     fn file_part(&mut self, range: &FileRange) -> Option<FilePart> {
@@ -65,8 +75,8 @@ impl Procfs {
         let booted = fs::read_to_string(root.join("stat")).ok().and_then(|stat| boot_time(&stat));
         let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
         let ticks = ticks.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
-        let engines = PathBuf::from("/");
-        Self { root: root.to_owned(), engines, booted, ticks_a_second: ticks.unwrap_or(100) }
+        let (engines, packages) = (PathBuf::from("/"), Packages::new(Path::new(DPKG)));
+        Self { root: root.to_owned(), engines, packages, booted, ticks_a_second: ticks.unwrap_or(100) }
     }
 
     fn facts(&self, pid: u32) -> ProcessFacts {
@@ -81,6 +91,8 @@ impl Procfs {
             unit: cgroup.as_deref().and_then(unit),
             image: container.as_deref().and_then(|id| image(&self.engines, id)),
             container,
+            package: None,
+            package_version: None,
             cgroup: cgroup.as_deref().and_then(|cgroup| cgroup_paths(cgroup).next()).map(str::to_owned),
             uid,
             user: uid.and_then(user_name),

@@ -219,8 +219,8 @@ fn process_of(facts: &ProcessFacts, scrubber: &Scrubber) -> Process {
         exe: name(&facts.exe),
         unit: name(&facts.unit),
         container: name(&facts.container),
-        package: None,
-        package_version: None,
+        package: name(&facts.package),
+        package_version: name(&facts.package_version),
         started_at: facts.started_at,
     }
 }

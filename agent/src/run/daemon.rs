@@ -281,7 +281,7 @@ impl Daemon {
         self.set_policy(&plan.policy, plan.text.clone())?;
         self.send.tell(&ToSend::Reload(plan.send_settings()))?;
         for change in changes(&self.plan.config, &plan.config) {
-            tracing::info!("configuration: {change}");
+            tracing::warn!("configuration: {change}");
         }
         self.plan = plan;
         self.config_since = Moment::now();
