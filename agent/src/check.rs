@@ -1,10 +1,17 @@
 //! `cprvagt check`: is the configuration valid, and what does it do?
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::{Path, PathBuf};
 
-use crate::config::{Config, ConfigError, DEFAULT_PATH};
+use cprvagt_report::Moment;
+
+use crate::cli;
+use crate::config::{Allow, Config, ConfigError, DEFAULT_PATH, described};
+use crate::judge::Policy;
 use crate::pseudonym::{Key, KeyError};
+use crate::recording::{Outcome, RecordingError};
+use crate::scrub::Scrubber;
 
 /// Why the configuration is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +22,14 @@ pub enum CheckError {
     /// The key that it names.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The recording.
+    #[error("{path}: {cause}", path = path.display())]
+    Recording {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: RecordingError,
+    },
     /// Nobody reads the answer.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
@@ -25,6 +40,7 @@ impl crate::cli::Exits for CheckError {
         match self {
             Self::Config(error) => error.exit(),
             Self::Key(error) => error.exit(),
+            Self::Recording { .. } => crate::cli::Exit::Config,
             Self::Output(_) => crate::cli::Exit::Failure,
         }
     }
@@ -33,8 +49,8 @@ impl crate::cli::Exits for CheckError {
 /// Checks the file named on the command line, else the default one, and tells what it says.
 ///
 /// # Errors
-/// The configuration, or the key file that it names, is not valid.
-pub fn run(named: Option<&Path>, out: &mut impl Write) -> Result<(), CheckError> {
+/// The configuration, the key file that it names, or the recording is not valid.
+pub fn run(named: Option<&Path>, options: &cli::Check, out: &mut impl Write) -> Result<(), CheckError> {
     let (config, path) = Config::find(named)?;
     if let Some(key_file) = &config.pseudonym.key_file {
         Key::load(key_file)?;
@@ -46,7 +62,22 @@ pub fn run(named: Option<&Path>, out: &mut impl Write) -> Result<(), CheckError>
     for line in told(&config) {
         writeln!(out, "  {line}")?;
     }
+    if let Some(recording) = &options.against {
+        let failed = |cause| CheckError::Recording { path: recording.clone(), cause };
+        against(&config, recording).map_err(failed)?.tell(out)?;
+    }
     Ok(())
+}
+
+/// What the configuration makes of recorded leaks.
+fn against(config: &Config, recording: &Path) -> Result<Outcome, RecordingError> {
+    let now_unix = Moment::now().0.as_second();
+    let policy = Policy::new(config, now_unix).map_err(io::Error::other)?;
+    let scrubber = Scrubber::at(now_unix);
+    if recording == Path::new("-") {
+        return Outcome::of(&policy, io::stdin().lock(), &scrubber);
+    }
+    Outcome::of(&policy, BufReader::new(File::open(recording)?), &scrubber)
 }
 
 /// What the configuration means, a line each.
@@ -64,6 +95,7 @@ fn told(config: &Config) -> Vec<String> {
         },
         format!("told from confidence {} on, classes {}", config.report.min_confidence, classes.join(", ")),
     ];
+    lines.extend(expired(config, Moment::now().0.as_second()));
     if config.pseudonym.key_file.is_none() {
         lines.push("no [pseudonym] key_file: the enrolment's key, else a random key for each run".to_owned());
     }
@@ -71,6 +103,13 @@ fn told(config: &Config) -> Vec<String> {
     let collector = config.collector.url.as_ref().map_or(enrolled_at, ToString::to_string);
     lines.push(format!("reports wait in {}, and go to: {collector}", config.spool.dir.display()));
     lines
+}
+
+/// The entries that have expired: they allow nothing.
+fn expired(config: &Config, now_unix: i64) -> Vec<String> {
+    let is_over = |entry: &&Allow| entry.ends_unix().is_some_and(|ends| ends <= now_unix);
+    let told = |entry: &Allow| format!("expired: {}: {}", entry.at, described(entry));
+    config.allow.iter().filter(is_over).map(told).collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -86,7 +125,8 @@ mod tests {
         let path = dir.path().join("agent.toml");
         std::fs::write(&path, text).unwrap();
         let mut out = Vec::new();
-        let told = run(Some(&path), &mut out).map(|()| String::from_utf8(out).unwrap());
+        let told = run(Some(&path), &cli::Check { against: None }, &mut out)
+            .map(|()| String::from_utf8(out).unwrap());
         let plain = |text: String| text.replace(&path.display().to_string(), "FILE");
         told.map(plain).map_err(|error| plain(error.to_string()))
     }
@@ -104,6 +144,33 @@ mod tests {
     fn spool_and_collector_are_told() {
         let told = check("[spool]\ndir = \"/x\"\n[collector]\nurl = \"https://c.example\"\n").unwrap();
         assert!(told.contains("  reports wait in /x, and go to: https://c.example:443\n"), "{told}");
+    }
+
+    #[test]
+    fn entries_that_have_expired_are_named() {
+        let entry = |to: &str, expires: &str| {
+            format!("[[allow]]\nto = \"{to}\"\nbecause = \"x\"\nexpires = {expires}\n")
+        };
+        let told = check(&(entry("192.0.2.1", "2020-02-29") + &entry("192.0.2.2", "9000-01-01"))).unwrap();
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains("expired")).collect();
+        assert_eq!(lines, ["  expired: 1:1: 192.0.2.1 until 2020-02-29 waives not-allowed because \"x\""]);
+    }
+
+    #[test]
+    fn a_recording_is_judged_by_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, recording) = (dir.path().join("agent.toml"), dir.path().join("leaks"));
+        std::fs::write(&config, "[[allow]]\nto = \"192.0.2.1\"\nbecause = \"x\"\n").unwrap();
+        let leak = cprvagt_report::sample::leak(1, "a.example");
+        std::fs::write(&recording, serde_json::to_string(&leak).unwrap() + "\n").unwrap();
+        let mut out = Vec::new();
+        let options = cli::Check { against: Some(recording.clone()) };
+        run(Some(&config), &options, &mut out).unwrap();
+        let told = String::from_utf8(out).unwrap();
+        assert!(told.contains("1 recorded leaks: 0 judged alike, 1 otherwise\n"), "{told}");
+        std::fs::write(&recording, "x").unwrap();
+        let error = run(Some(&config), &options, &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("line 1 of the recording"), "{error}");
     }
 
     #[test]

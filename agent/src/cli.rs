@@ -101,8 +101,13 @@ Examples:
 Prints \"ready\" on standard error once every probe is in place. Ctrl-C ends it.")]
     Watch(Watch),
     /// Validate the configuration
-    #[command(after_help = "Example:\n  cprvagt check --config ./agent.toml")]
-    Check,
+    #[command(after_help = "\
+Examples:
+  cprvagt check --config ./agent.toml
+  cprvagt check --config ./new.toml --against leaks.jsonl
+
+A recording is what `cprvagt watch --json` wrote; it holds no numbers.")]
+    Check(Check),
     /// Tell what this machine can and cannot observe
     #[command(after_help = "\
 Examples:
@@ -293,6 +298,14 @@ Exit codes: 0 nothing waits any more, 1 something still waits.")]
     },
 }
 
+/// Options of `check`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Check {
+    /// Judge these recorded leaks anew, and tell what would be otherwise; "-" is standard input
+    #[arg(long, value_name = "RECORDING")]
+    pub against: Option<PathBuf>,
+}
+
 /// Options of `watch`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Watch {
@@ -407,7 +420,7 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Watch(_) => "watch",
-            Self::Check => "check",
+            Self::Check(_) => "check",
             Self::Doctor(_) => "doctor",
             Self::Run(_) => "run",
             Self::Part { .. } => "part",

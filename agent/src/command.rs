@@ -26,8 +26,8 @@ impl<E: Exits> From<E> for Failure {
 pub fn obey(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Watch(options) => watch(cli, options),
-        Command::Check => {
-            check::run(cli.config.as_deref(), &mut io::stdout())?;
+        Command::Check(options) => {
+            check::run(cli.config.as_deref(), options, &mut io::stdout())?;
             Ok(Exit::Success)
         }
         Command::Doctor(options) => Ok(examine(options.json)),

@@ -7,7 +7,7 @@
 //! that field has shown ([`crate::fields`]) as well; one that may be told once its field has proven itself becomes
 //! a finding that waits.
 //! *Limits*: the last [`TOLD_MAX`] numbers of one message are remembered, at least half of that; what was
-//! told before them is told again.
+//! told before them is told again, and counted again as a citizen of the message.
 
 use std::{collections::HashMap, hash::Hash, ops::Range};
 
@@ -21,7 +21,7 @@ use cprvagt_stream::{Decoder, Part as StreamPart, Window};
 use crate::{
     fields::{Fields, Origin},
     join::writes::Write,
-    judge::{HitFacts, Policy},
+    judge::Policy,
     pipeline::waiting::Mention,
     pseudonym::{Key, Sealer},
     scrub::Scrubber,
@@ -63,6 +63,8 @@ pub struct Finding {
     pub offset: u64,
     /// Why it has its score.
     pub why: Why,
+    /// Distinct citizens that the message has told so far, this one among them if it is told at once.
+    pub citizens: u32,
 }
 
 impl Finding {
@@ -162,6 +164,8 @@ struct Told {
     waiting: Recent<(Pseudonym, StreamPart), Vec<FieldId>>,
     /// Which message of all this is, once something waits.
     number: Option<u64>,
+    citizens: Recent<Pseudonym, ()>,
+    citizens_count: u32,
 }
 
 /// A map that forgets what was put in long ago.
@@ -278,14 +282,12 @@ impl Told {
             return None;
         }
         let score = field.map_or(hit.score, |(_, standing)| hit.score_in(standing));
-        let is_told = |confidence| {
-            let (part, class) = (part(window.part), class(hit.class));
-            lens.policy.tells(&HitFacts { part, class, confidence })
-        };
+        let is_told = |confidence| lens.policy.tells(class(hit.class), confidence);
         let tie = if is_told(confidence(score.confidence())) {
             if !self.is_first(pseudonym, window.part) {
                 return None;
             }
+            self.count_citizen(pseudonym);
             self.tie_of_told(pseudonym, window.part, lens)
         } else {
             let (id, _) = field.filter(|(_, standing)| *standing > Standing::Demoted)?;
@@ -294,7 +296,15 @@ impl Told {
             }
             Some(self.tie_of_waiting(pseudonym, window.part, (id, hit.trial), lens)?)
         };
-        Some(finding(hit, pseudonym, score, tie, window, lens))
+        let citizens = self.citizens_count;
+        Some(Finding { citizens, ..finding(hit, pseudonym, score, tie, window, lens) })
+    }
+
+    fn count_citizen(&mut self, pseudonym: Pseudonym) {
+        if self.citizens.get(&pseudonym).is_none() {
+            self.citizens.insert(pseudonym, ());
+            self.citizens_count = self.citizens_count.saturating_add(1);
+        }
     }
 
     /// Whether these are the raw bytes of a specific part that had the number. Takes note of specific parts.
@@ -383,6 +393,7 @@ fn finding(
         tie,
         offset: offset(hit, window),
         why: hit.why,
+        citizens: 0,
     }
 }
 

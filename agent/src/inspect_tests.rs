@@ -18,7 +18,7 @@ fn number(seed: u64) -> String {
 /// What is told of a stream: part, field and confidence of each finding.
 fn told(level: &str, pieces: &[&[u8]]) -> Vec<String> {
     let config = Config::parse(&format!("[report]\nmin_confidence = \"{level}\"\n")).unwrap();
-    let (key, policy) = (Key::random().unwrap(), Policy::new(&config).unwrap());
+    let (key, policy) = (Key::random().unwrap(), Policy::new(&config, 0).unwrap());
     let (fields, origin) = (Fields::default(), Origin::default());
     let lens =
         Lens { key: &key, sealer: None, policy: &policy, fields: Some(&fields), origin, now_unix: NOW };
@@ -127,7 +127,7 @@ fn a_cut_hides_no_number_in_utf16_and_none_with_an_escaped_separator() {
 #[test]
 fn a_finding_tells_where_it_began() {
     let (key, config) = (Key::random().unwrap(), Config::parse("").unwrap());
-    let policy = Policy::new(&config).unwrap();
+    let policy = Policy::new(&config, 0).unwrap();
     let origin = Origin::default();
     let lens = Lens { key: &key, sealer: None, policy: &policy, fields: None, origin, now_unix: NOW };
     let message = post(HEAD, "application/json", &format!("{{\"x\":\"{}\"}}", number(1)));
@@ -152,7 +152,7 @@ fn what_is_remembered_is_bounded_and_lasts() {
 /// Score and shape of what is told of a raw stream that comes in pieces.
 fn told_raw(pieces: &[&[u8]]) -> Vec<(Score, Mask)> {
     let config = Config::parse("[report]\nmin_confidence = \"any\"\n").unwrap();
-    let (key, policy, fields) = (Key::random().unwrap(), Policy::new(&config).unwrap(), Fields::default());
+    let (key, policy, fields) = (Key::random().unwrap(), Policy::new(&config, 0).unwrap(), Fields::default());
     let origin = Origin::default();
     let lens =
         Lens { key: &key, sealer: None, policy: &policy, fields: Some(&fields), origin, now_unix: NOW };

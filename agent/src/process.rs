@@ -34,6 +34,14 @@ pub struct ProcessFacts {
     pub unit: Option<String>,
     /// Container id, 64 hex digits.
     pub container: Option<String>,
+    /// Name of the image that the container was made from.
+    pub image: Option<String>,
+    /// Name of the package of this host that the executable came with.
+    pub package: Option<String>,
+    /// Version of that package.
+    pub package_version: Option<String>,
+    /// Path of its cgroup, from the root of the tree that systemd manages.
+    pub cgroup: Option<String>,
     /// Effective user id.
     pub uid: Option<u32>,
     /// The host's name for `uid`.
@@ -53,6 +61,10 @@ impl ProcessFacts {
             exe: None,
             unit: None,
             container: None,
+            image: None,
+            package: None,
+            package_version: None,
+            cgroup: None,
             uid: None,
             user: None,
             started_at: None,

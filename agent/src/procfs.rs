@@ -7,17 +7,26 @@
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cprvagt_report::Moment;
 use jiff::{SignedDuration, Timestamp};
 use nix::unistd::{SysconfVar, Uid, User, sysconf};
 
+use crate::container::image;
+use crate::package::Packages;
 use crate::process::{FilePart, FileRange, Identity, LookUp, ProcessFacts};
+
+/// Where dpkg keeps what it knows of packages (dpkg(1)).
+const DPKG: &str = "/var/lib/dpkg";
 
 /// A procfs.
 #[derive(Debug)]
 pub struct Procfs {
     root: PathBuf,
+    /// The root of the folders that container engines keep their records in.
+    engines: PathBuf,
+    packages: Packages,
     booted: Option<Timestamp>,
     ticks_a_second: u64,
 }
@@ -35,7 +44,11 @@ impl LookUp for Procfs {
     }
 
     fn read(&mut self, pid: u32) -> ProcessFacts {
-        self.facts(pid)
+        let facts = self.facts(pid);
+        let own = facts.exe.as_deref().filter(|_| facts.container.is_none());
+        let package = own.and_then(|exe| self.packages.of(exe, Instant::now())).cloned();
+        let (name, version) = package.map(|it| (it.name, it.version)).unzip();
+        ProcessFacts { package: name, package_version: version.flatten(), ..facts }
     }
 
     fn file_part(&mut self, range: &FileRange) -> Option<FilePart> {
@@ -62,19 +75,25 @@ impl Procfs {
         let booted = fs::read_to_string(root.join("stat")).ok().and_then(|stat| boot_time(&stat));
         let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten();
         let ticks = ticks.and_then(|it| u64::try_from(it).ok()).filter(|it| *it > 0);
-        Self { root: root.to_owned(), booted, ticks_a_second: ticks.unwrap_or(100) }
+        let (engines, packages) = (PathBuf::from("/"), Packages::new(Path::new(DPKG)));
+        Self { root: root.to_owned(), engines, packages, booted, ticks_a_second: ticks.unwrap_or(100) }
     }
 
     fn facts(&self, pid: u32) -> ProcessFacts {
         let cgroup = self.text(pid, "cgroup");
         let start_ticks = self.start_ticks(pid);
         let uid = self.text(pid, "status").and_then(|status| effective_uid(&status));
+        let container = cgroup.as_deref().and_then(container);
         ProcessFacts {
             pid,
             comm: self.text(pid, "comm").map(|comm| comm.trim_end_matches('\n').to_owned()),
             exe: self.exe(pid),
             unit: cgroup.as_deref().and_then(unit),
-            container: cgroup.as_deref().and_then(container),
+            image: container.as_deref().and_then(|id| image(&self.engines, id)),
+            container,
+            package: None,
+            package_version: None,
+            cgroup: cgroup.as_deref().and_then(|cgroup| cgroup_paths(cgroup).next()).map(str::to_owned),
             uid,
             user: uid.and_then(user_name),
             started_at: start_ticks.and_then(|ticks| self.started_at(ticks)),

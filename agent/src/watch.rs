@@ -19,7 +19,7 @@ use crate::{
     cli::{self, Exit, Exits},
     config::Config,
     host::this_host,
-    judge::{Overfull, Policy},
+    judge::{KernelEntry, Overfull, Policy, turn},
     nap::{Nap, TICK_EVERY},
     pipeline::{Keys, Pipeline, Request},
     privacy,
@@ -108,6 +108,8 @@ impl Stop {
 }
 
 struct Watch {
+    config: Config,
+    prefixes: Vec<KernelEntry>,
     capture: Capture,
     ring: Ring,
     pipeline: Pipeline,
@@ -120,12 +122,13 @@ struct Watch {
 
 impl Watch {
     fn start(config: &Config, options: &cli::Watch) -> Result<Self, WatchError> {
-        let policy = Policy::new(config)?;
+        let policy = Policy::new(config, Moment::now().0.as_second())?;
         let key = Key::of(config)?;
+        let prefixes = policy.allow_prefixes();
         let capture_options = CaptureOptions {
             ring_bytes: config.capture.ring_bytes,
             entry_sites: config.capture.probe_site.is_entry(),
-            allow: policy.allow_prefixes(),
+            allow: prefixes.clone(),
             own: Vec::new(),
         };
         let mut capture = Capture::start(&capture_options, Opener::here())?;
@@ -134,6 +137,8 @@ impl Watch {
         let now = Instant::now();
         let processes = Processes::of_running(Box::new(Procfs::default()), now);
         Ok(Self {
+            config: config.clone(),
+            prefixes,
             capture,
             ring,
             pipeline: Pipeline::new(policy, Keys { key, sealer: None }, host, processes),
@@ -217,7 +222,22 @@ impl Watch {
         Ok(count == RECORDS_PER_TURN)
     }
 
+    /// Lets go of entries that have expired.
+    fn expire(&mut self) -> Result<(), WatchError> {
+        let now_unix = Moment::now().0.as_second();
+        if self.pipeline.policy_is_outdated(now_unix) {
+            let policy = Policy::new(&self.config, now_unix)?;
+            let prefixes = policy.allow_prefixes();
+            let (gone, changed) = turn(&self.prefixes, &prefixes);
+            self.capture.set_allow(&gone, &changed)?;
+            self.prefixes = prefixes;
+            self.pipeline.set_policy(policy);
+        }
+        Ok(())
+    }
+
     fn survey(&mut self, now: Instant) -> Result<(), WatchError> {
+        self.expire()?;
         self.pipeline.note_losses(&self.capture.counters()?);
         self.capture.refresh_addresses()?;
         self.capture.leave_unused_files();

@@ -100,11 +100,13 @@ impl Source {
                 name: name("TastSelv"),
                 vendor: Some(name("Leverandør A/S")),
                 controller: Some(name("Myndighed X")),
+                processor: None,
             }),
             transport: Some(Transport {
                 protocol: Protocol::Tcp,
                 encrypted: true,
                 tls_version: Some("1.3".into()),
+                weak: false,
             }),
             location: Location {
                 protocol: "http/1.1".into(),

@@ -23,11 +23,17 @@ pub(crate) fn leak(id: u128, citizen: u128, host: &str) -> Leak {
         id: LeakId(Uuid::from_u128(id)),
         observed_at: moment(0),
         process: Some(Process { pid: Some(4711), exe: Some(name("/usr/sbin/nginx")), ..Process::default() }),
-        system: Some(System { name: name("TastSelv"), vendor: None, controller: Some(name("Myndighed X")) }),
+        system: Some(System {
+            name: name("TastSelv"),
+            vendor: None,
+            controller: Some(name("Myndighed X")),
+            processor: None,
+        }),
         transport: Some(Transport {
             protocol: Protocol::Tcp,
             encrypted: true,
             tls_version: Some("1.3".into()),
+            weak: false,
         }),
         location: Location {
             protocol: "http/1.1".into(),
@@ -68,7 +74,7 @@ pub(crate) fn hostile() -> Report {
         package_version: bad(),
         started_at: None,
     });
-    leak.system = Some(System { name: name(&number), vendor: bad(), controller: bad() });
+    leak.system = Some(System { name: name(&number), vendor: bad(), controller: bad(), processor: bad() });
     let destination = leak.destination.as_mut().unwrap();
     (destination.recipient, destination.via) = (bad(), bad());
     leak.transport.as_mut().unwrap().tls_version = Some(label(&number));

@@ -136,6 +136,56 @@ fn allowed_destinations_are_not_told_and_not_copied() {
     assert_eq!(got, [wire.cast_signed(), 0], "{:#}", seen.ledger);
 }
 
+/// Four servers share an address, as those of a content network do: what a connection asks for decides.
+#[test]
+fn names_decide_at_a_shared_address() {
+    if !can_run("names_decide_at_a_shared_address", &[Need::Root, Need::Agent]) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let ip = lab.spare_address(Family::V4).unwrap();
+    let config = "[[allow]]\nto = \"API.skat.example\"\nbecause = \"a\"\n\
+                  [[allow]]\nto = \"*.borger.example\"\nports = [444]\nbecause = \"b\"\n\
+                  [[allow]]\nto = \"late.example\"\nbecause = \"c\"\nexpires = 2020-01-01\n";
+    let plan = [
+        (443, "api.skat.example", None),
+        (444, "www.borger.example", None),
+        (445, "www.borger.example", Some(("high", None))),
+        (446, "borger.example", Some(("high", None))),
+        (447, "late.example", Some(("high", None))),
+        (448, "x.google-analytics.com", Some(("critical", Some("Google LLC")))),
+    ];
+    let citizens = payload::citizens(63, plan.len());
+    let servers = plan.map(|(port, name, _)| {
+        let tls = lab.authority().server(name, &BOTH_VERSIONS).unwrap();
+        Server::tcp(lab.network(), SocketAddr::new(ip, port), Speaks::Sink, Some(tls)).unwrap()
+    });
+    let trial = Trial::start(&lab, config, &[]).unwrap();
+    let line = |at: usize| vec![Write::text(format!("{} er sendt\n", payload::named(&citizens[at])))];
+    let connections = plan
+        .iter()
+        .enumerate()
+        .map(|(at, (_, name, _))| Connection::tls(servers[at].address(), name, line(at)));
+    writes::run(&lab, &connections.collect::<Vec<_>>()).unwrap();
+    assert!(servers.iter().all(|server| server.settle(SETTLE)));
+    let seen = trial.stop().unwrap();
+    let expected = plan.iter().enumerate().map(|(at, (_, name, told))| Expected {
+        times: usize::from(told.is_some()),
+        ..Expected::tls(&citizens[at], servers[at].address(), name, "1.3")
+    });
+    assert_eq!(seen.mismatches(&expected.collect::<Vec<_>>()), Vec::<String>::new());
+    for (at, (_, name, told)) in plan.iter().enumerate() {
+        let leak = seen.leaks_of(&citizens[at]).first().map(|leak| {
+            (
+                leak["severity"].as_str().unwrap().to_owned(),
+                leak["destination"]["recipient"].as_str().map(str::to_owned),
+            )
+        });
+        let told = told.map(|(severity, recipient)| (severity.to_owned(), recipient.map(str::to_owned)));
+        assert_eq!(leak, told, "{name}");
+    }
+}
+
 /// Two agents watch at once: one reads nothing but the Python client, the other everything but it.
 #[test]
 fn processes_out_of_scope_are_neither_told_nor_counted() {

@@ -306,6 +306,29 @@ fn reload_is_whole_or_not_at_all() {
     assert!(said.contains("stays as it was") && said.contains("oops"), "{said}");
 }
 
+/// Nobody sends a signal: the file is written, and holds; it is broken, and the status says so.
+#[test]
+fn a_changed_file_is_taken_by_itself_and_a_broken_one_is_an_alarm() {
+    if !can_run("a_changed_file_is_taken_by_itself_and_a_broken_one_is_an_alarm", &NEEDS) {
+        return;
+    }
+    let world = World::new("");
+    let agent = world.start();
+    let file = &world.enrolled.config;
+    let before = fs::read_to_string(file).unwrap();
+    fs::write(file, format!("{before}\n[oops]\n")).unwrap();
+    world.await_status(|status| status["config"]["problem"].as_str().is_some_and(|it| it.contains("oops")));
+    let other = file.with_extension("new");
+    let entry = "[[allow]]\nto = \"192.0.2.77\"\nbecause = \"y\"\n";
+    fs::write(&other, format!("{before}\n{entry}")).unwrap();
+    fs::rename(&other, file).unwrap();
+    world.await_status(|status| status["config"]["problem"].is_null());
+    let ended = agent.stop().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains("stays as it was"), "{said}");
+    assert!(said.contains("+ [[allow]] 192.0.2.77 waives not-allowed because"), "{said}");
+}
+
 /// What the agent itself sends is in no account, wherever the collector is.
 #[test]
 fn its_own_reports_are_not_watched() {

@@ -1,8 +1,9 @@
 //! Configurations that are right, and what is said about those that are not.
 
-use cprvagt_report::{Class, Level};
+use cprvagt_report::{Class, Level, Rule, Severity};
 
 use super::*;
+use crate::judge::{NamePattern, Waives};
 
 #[test]
 fn the_shipped_example_is_the_defaults_and_says_so() {
@@ -68,7 +69,7 @@ fn every_section_is_read() {
     assert_eq!(first.ports, [(443, 443), (8000, 8010), (25, 25)]);
     assert_eq!(first.waives, Waives::NOT_ALLOWED.union(Waives::CLEARTEXT));
     assert_eq!(first.at, Place { line: 7, column: 9 });
-    assert_eq!(second.to, "192.0.2.0/24".parse().unwrap());
+    assert_eq!(second.to, Target::Net("192.0.2.0/24".parse().unwrap()));
     assert_eq!((second.ports.len(), second.waives), (0, Waives::NOT_ALLOWED));
     assert_eq!(config.system[0].vendor.as_deref(), Some("Leverandør A/S"));
     assert_eq!(config.report, Report { min_confidence: Level::Any, classes: vec![Class::Test] });
@@ -78,6 +79,56 @@ fn every_section_is_read() {
     assert_eq!(config.spool, spool);
     let url = "https://collector.example:8443".parse().unwrap();
     assert_eq!(config.collector, Collector { url: Some(url), enrolment: "/var/x".into() });
+}
+
+/// What says who may receive what, by names, and how rules are applied.
+const POLICY: &str = r#"
+        [[allow]]
+        to = "*.Rødgrød.example"
+        from = { container = "registry.example/*", cgroup = "/kubepods/**" }
+        because = "agreement 9"
+        expires = 2027-06-30
+        waives = ["mail-cleartext"]
+        [[recipient]]
+        suffix = "Stats.Example.dk"
+        owner = "Statistik A/S"
+        kind = "session-replay"
+        country = "DK"
+        [[system]]
+        name = "TastSelv"
+        match = { unit = "a*.service" }
+        controller = "Myndighed X"
+        processor = "Drift A/S"
+        rules = { off = ["cleartext"], severity = { not-allowed = "critical" }, mass_exposure_citizens = 100 }
+        [rules]
+        severity = { cpr-in-url = "low", mail-cleartext = "medium" }
+        mass_exposure_citizens = 5
+"#;
+
+#[test]
+fn names_recipients_and_rules_are_read() {
+    let config = Config::parse(POLICY).unwrap();
+    let entry = &config.allow[0];
+    assert_eq!(entry.to, Target::Name(NamePattern::new("*.xn--rdgrd-vuad.example").unwrap()));
+    let from = entry.from.as_ref().unwrap();
+    assert_eq!(from.container, Some(ContainerPattern::new("registry.example/*").unwrap()));
+    assert_eq!(from.cgroup.as_ref().unwrap().as_str(), "/kubepods/**");
+    assert_eq!((entry.expires, entry.waives), (Some(jiff::civil::date(2027, 6, 30)), Waives::MAIL_CLEARTEXT));
+    let [recipient] = &config.recipient[..] else { panic!("one recipient") };
+    assert_eq!(
+        (recipient.suffix.as_str(), recipient.kind),
+        ("stats.example.dk", RecipientKind::SessionReplay)
+    );
+    assert_eq!(config.system[0].controller.as_deref(), Some("Myndighed X"));
+    assert_eq!(config.system[0].processor.as_deref(), Some("Drift A/S"));
+    let of_system = Rules {
+        off: vec![Rule::Cleartext],
+        severity: vec![(Rule::NotAllowed, Severity::Critical)],
+        mass_exposure_citizens: Some(100),
+    };
+    assert_eq!(config.system[0].rules, of_system);
+    let severity = vec![(Rule::CprInUrl, Severity::Low), (Rule::MailCleartext, Severity::Medium)];
+    assert_eq!(config.rules, Rules { off: vec![], severity, mass_exposure_citizens: Some(5) });
 }
 
 /// Each text and the problems told about it, joined by newlines.
@@ -114,12 +165,69 @@ const WRONG: &[(&str, &str)] = &[
     ("[[allow]]\nto = \"192.0.2.1\"\nbecause = \" \"", "3:11: because is empty"),
     ("[[allow]]\nbecause = \"x\"", "1:1: [[allow]] needs \"to\""),
     (
-        "[[allow]]\nto = \"*.skat.example\"\nbecause = \"x\"",
-        "2:6: \"*.skat.example\": host names are not in this version; give an address or prefix",
+        "[[allow]]\nto = \"*.dk\"\nbecause = \"x\"",
+        "2:6: \"*.dk\": anybody may have a name below the public suffix \"dk\"",
     ),
     (
-        "[[allow]]\nto = \"1and1.example\"\nbecause = \"x\"",
-        "2:6: \"1and1.example\": host names are not in this version; give an address or prefix",
+        "[[allow]]\nto = \"www.*.dk\"\nbecause = \"x\"",
+        "2:6: \"www.*.dk\": \"*\" stands for whole names in front: \"*.name\"",
+    ),
+    (
+        "[[allow]]\nto = \"https://skat.example\"\nbecause = \"x\"",
+        "2:6: \"https://skat.example\" is not an address or prefix",
+    ),
+    (
+        "[[allow]]\nto = \"skat.example/x\"\nbecause = \"x\"",
+        "2:6: \"skat.example/x\" is neither an address or prefix nor a host name",
+    ),
+    (
+        "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nexpires = 2027-02-30",
+        "4:11: invalid date, expected day between 01 and 28",
+    ),
+    (
+        "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nexpires = 2027-02-01T00:00:00Z",
+        "4:11: expires is the last day on which the entry holds, such as 2027-06-30",
+    ),
+    (
+        "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nexpires = \"1/2 2027\"",
+        "4:11: expires is the last day on which the entry holds, such as 2027-06-30",
+    ),
+    (
+        "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nexpires = 5",
+        "4:11: expires is the last day on which the entry holds, such as 2027-06-30",
+    ),
+    (
+        "[[recipient]]\nsuffix = \"1.2.3.4\"\nowner = \"x\"\nkind = \"cdn\"\ncountry = \"DK\"",
+        "2:10: suffix must be a host name",
+    ),
+    (
+        "[[recipient]]\nsuffix = \"co.uk\"\nowner = \"x\"\nkind = \"cdn\"\ncountry = \"GB\"",
+        "2:10: anybody may have a name below the public suffix \"co.uk\"",
+    ),
+    (
+        "[[recipient]]\nsuffix = \"a.dk\"\nowner = \"x\"\nkind = \"cnd\"\ncountry = \"DK\"",
+        "4:8: \"cnd\" is not a value of kind; did you mean \"cdn\"?",
+    ),
+    (
+        "[[recipient]]\nsuffix = \"a.dk\"\nowner = \"x\"\nkind = \"cdn\"\ncountry = \"dk\"",
+        "5:11: country is two capital letters (ISO 3166-1), such as \"DK\"",
+    ),
+    (
+        "[[recipient]]\nsuffix = \"a.dk\"",
+        "1:1: [[recipient]] needs \"owner\"\n1:1: [[recipient]] needs \"kind\"\n1:1: [[recipient]] needs \"country\"",
+    ),
+    (
+        "[rules]\noff = [\"clear-text\"]\nmass_exposure_citizens = 0",
+        "2:8: \"clear-text\" is not a value of off; did you mean \"cleartext\"?\n3:26: mass_exposure_citizens is a number from 1 to 10000",
+    ),
+    ("[rules]\noff = []", "2:7: off is empty: leave it out"),
+    (
+        "[rules]\nseverity = { cleartext = \"urgent\", cleartxt = \"low\" }",
+        "2:26: \"urgent\" is not a value of cleartext; valid: critical, high, medium, low\n2:36: unknown key \"cleartxt\" in severity; did you mean \"cleartext\"?",
+    ),
+    (
+        "[[system]]\nname = \"x\"\nmatch = { unit = \"x\" }\nrules = { of = [\"cleartext\"] }",
+        "4:11: unknown key \"of\" in [[system]] rules; did you mean \"off\"?",
     ),
     ("[[allow]]\nto = \"192.0.2.256\"\nbecause = \"x\"", "2:6: \"192.0.2.256\" is not an address or prefix"),
     (
@@ -147,19 +255,19 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nwaives = [\"cpr-in-url\"]",
-        "4:11: \"cpr-in-url\" is not a value of waives; valid: not-allowed, cleartext",
+        "4:11: \"cpr-in-url\" is not a value of waives; valid: not-allowed, cleartext, mail-cleartext",
     ),
     (
         "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nwaives = []",
         "4:10: waives is empty: the entry would do nothing",
     ),
     (
-        "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nfrom = { container = \"web\" }",
-        "4:22: \"container\" is not in this version; use exe, unit, user",
+        "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nfrom = { container = \"a[\" }",
+        "4:22: \"a[\" is not a glob: unclosed character class; missing ']'",
     ),
     (
         "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nfrom = {}",
-        "4:8: [[allow]] from is empty; give one of exe, unit, user",
+        "4:8: [[allow]] from is empty; give one of exe, unit, user, container, cgroup",
     ),
     (
         "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nfrom = { exe = \"/a[\" }",
@@ -167,10 +275,9 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[[allow]]\nto = \"::1\"\nbecause = \"x\"\nfrom = { exec = \"/a\" }",
-        "4:10: unknown key \"exec\" in [[allow]] from; did you mean \"exe\"?\n4:8: [[allow]] from is empty; give one of exe, unit, user",
+        "4:10: unknown key \"exec\" in [[allow]] from; did you mean \"exe\"?\n4:8: [[allow]] from is empty; give one of exe, unit, user, container, cgroup",
     ),
     ("[[inspect]]\n", "1:1: [[inspect]] needs \"only\" or \"except\""),
-    ("[[inspect]]\nonly = { user = \"x\" }", "2:17: \"user\" is not in this version; use exe, unit"),
     ("[[system]]\nname = \"x\"", "1:1: [[system]] needs \"match\""),
     ("[[system]]\nmatch = { unit = \"x\" }", "1:1: [[system]] needs \"name\""),
     (
@@ -224,7 +331,7 @@ fn broken_toml_has_its_place() {
 
 #[test]
 fn every_problem_is_told_at_once() {
-    let text = "[report]\nclases = []\n[[allow]]\nto = \"x.example\"\n[spool]\nd = 1\n";
+    let text = "[report]\nclases = []\n[[allow]]\nto = \"*.dk\"\n[spool]\nd = 1\n";
     let lines: Vec<u32> = Config::parse(text).unwrap_err().iter().map(|it| it.at.line).collect();
     assert_eq!(lines, [2, 3, 4, 6]);
 }

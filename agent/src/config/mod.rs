@@ -5,21 +5,28 @@
 //! *Units*: sizes in bytes, lines and columns from 1, columns in characters.
 //! *Not here*: what follows from the decisions (`judge`), reading the pseudonym key (`pseudonym`).
 
+mod allow;
+mod changes;
 mod collector_url;
 mod matcher;
+mod recipient;
+mod rules;
 mod sections;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cprvagt_report::{Class, Level};
-use ipnet::IpNet;
 
+pub use allow::{Allow, Target};
+pub use changes::{changes, entry as described};
 pub use collector_url::{BadUrl, CollectorUrl};
 pub use cprvagt_settings::{Place, Problem, SettingsError as ConfigError};
-pub use matcher::{Matcher, Pattern};
-
-use crate::judge::Waives;
+pub use matcher::{ContainerPattern, Matcher, Pattern};
+#[cfg(test)]
+pub use recipient::RecipientKind;
+pub use recipient::{Recipient, read_recipients};
+pub use rules::Rules;
 
 /// Where the configuration lies when `--config` does not say.
 pub const DEFAULT_PATH: &str = "/etc/cprvagt/agent.toml";
@@ -36,8 +43,12 @@ pub struct Config {
     pub inspect: Vec<Inspect>,
     /// `[[allow]]`, in the order of the file.
     pub allow: Vec<Allow>,
+    /// `[[recipient]]`: what is added to the built-in recipients.
+    pub recipient: Vec<Recipient>,
     /// `[[system]]`, in the order of the file.
     pub system: Vec<System>,
+    /// `[rules]`
+    pub rules: Rules,
     /// `[report]`
     pub report: Report,
     /// `[pseudonym]`
@@ -93,23 +104,6 @@ pub struct Inspect {
     pub except: Option<Matcher>,
 }
 
-/// `[[allow]]`: a destination that may receive numbers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Allow {
-    /// Addresses, with no host bits set; an IPv4 prefix is never written as a mapped IPv6 one.
-    pub to: IpNet,
-    /// Inclusive ranges of ports; empty: every port.
-    pub ports: Vec<(u16, u16)>,
-    /// Whose traffic the entry covers; `None`: everybody's.
-    pub from: Option<Matcher>,
-    /// The reason, for people.
-    pub because: String,
-    /// The rules that it waives.
-    pub waives: Waives,
-    /// Where the entry stands in the file.
-    pub at: Place,
-}
-
 /// `[[system]]`: who answers for a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct System {
@@ -119,6 +113,10 @@ pub struct System {
     pub vendor: Option<String>,
     /// The data controller.
     pub controller: Option<String>,
+    /// Who processes the data for the controller.
+    pub processor: Option<String>,
+    /// How rules are tuned for it, ahead of `[rules]`.
+    pub rules: Rules,
     /// Which processes belong to it.
     pub matches: Matcher,
 }
@@ -177,7 +175,9 @@ impl Default for Config {
             capture: Capture { ring_bytes: 16 << 20, probe_site: ProbeSites::Cheap },
             inspect: vec![],
             allow: vec![],
+            recipient: vec![],
             system: vec![],
+            rules: Rules::default(),
             report: Report { min_confidence: Level::Medium, classes: vec![Class::Cpr, Class::Replacement] },
             pseudonym: Pseudonym::default(),
             spool: Spool::default(),

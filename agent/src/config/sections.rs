@@ -1,15 +1,14 @@
 //! The sections of `agent.toml`, each read into its type.
 
-use cprvagt_report::{Class, Level, Rule};
-use ipnet::IpNet;
+use cprvagt_report::{Class, Level};
 
 use cprvagt_settings::{Document, Problem, Table, Value, nearest, size};
 
 use super::{
-    Allow, BadUrl, Capture, Collector, Config, DAY, Inspect, Matcher, Pattern, ProbeSites, Pseudonym, Report,
-    Spool, System,
+    BadUrl, Capture, Collector, Config, ContainerPattern, DAY, Inspect, Matcher, Pattern, ProbeSites,
+    Pseudonym, Report, Rules, Spool, System, allow, recipient, rules,
 };
-use crate::judge::{Waives, address, flatten};
+use crate::judge::flatten;
 
 /// Bounds of a ring, in bytes: what the kernel takes, and what a host can spare.
 const RING_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
@@ -19,14 +18,27 @@ const SPOOL_BYTES: std::ops::RangeInclusive<u64> = (64 << 20)..=(1 << 40);
 /// Bounds of the time that a report waits, in days.
 const SPOOL_DAYS: std::ops::RangeInclusive<u32> = 1..=3650;
 
-const SECTIONS: &[&str] =
-    &["capture", "inspect", "allow", "system", "report", "pseudonym", "spool", "collector"];
+const SECTIONS: &[&str] = &[
+    "capture",
+    "inspect",
+    "allow",
+    "recipient",
+    "system",
+    "rules",
+    "report",
+    "pseudonym",
+    "spool",
+    "collector",
+];
+
+/// Conditions on a process.
+const MATCHER_KEYS: [&str; 5] = ["exe", "unit", "user", "container", "cgroup"];
 
 /// The configuration that `text` spells, or everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Config, Vec<Problem>> {
     Document::read(text, |document, root| {
         let config = sections(root);
-        if let Err(overfull) = flatten(&config.allow) {
+        if let Err(overfull) = flatten(config.allow.iter()) {
             document.problem_at(overfull.at, overfull.to_string());
         }
         config
@@ -39,8 +51,10 @@ fn sections(root: &Table<'_, '_>) -> Config {
     Config {
         capture: root.table("capture", "[capture]").map_or(built_in.capture, |it| capture(&it)),
         inspect: root.tables("inspect", "[[inspect]]").iter().filter_map(inspect).collect(),
-        allow: root.tables("allow", "[[allow]]").iter().filter_map(allow).collect(),
+        allow: root.tables("allow", "[[allow]]").iter().filter_map(allow::read).collect(),
+        recipient: recipient::read_all(root),
         system: root.tables("system", "[[system]]").iter().filter_map(system).collect(),
+        rules: root.table("rules", "[rules]").map_or(built_in.rules, |it| rules::read(&it)),
         report: root.table("report", "[report]").map_or(built_in.report, |it| report(&it)),
         pseudonym: root.table("pseudonym", "[pseudonym]").map_or(built_in.pseudonym, |it| pseudonym(&it)),
         spool: root.table("spool", "[spool]").map_or(built_in.spool, |it| spool(&it)),
@@ -86,7 +100,7 @@ fn bytes(key: &str, value: Value<'_, '_>) -> Result<u64, String> {
 }
 
 /// A whole number not below 0, in decimal or any other base that TOML has.
-fn integer(value: Value<'_, '_>) -> Option<u64> {
+pub(super) fn integer(value: Value<'_, '_>) -> Option<u64> {
     let integer = value.get_ref().as_integer()?;
     u64::from_str_radix(integer.as_str().trim_start_matches('+'), integer.radix()).ok()
 }
@@ -103,117 +117,42 @@ fn inspect(table: &Table<'_, '_>) -> Option<Inspect> {
 }
 
 fn inspect_matcher(table: &Table<'_, '_>, key: &str, name: &'static str) -> Option<Matcher> {
-    matcher(&table.table(key, name)?, &["exe", "unit"], &["user", "container", "cgroup"])
+    process_matcher(&table.table(key, name)?)
 }
 
 fn system(table: &Table<'_, '_>) -> Option<System> {
-    table.expect_keys(&["name", "vendor", "controller", "match"]);
+    table.expect_keys(&["name", "vendor", "controller", "processor", "rules", "match"]);
     let name = table.text_required("name");
     let owned = |key| table.text(key).map(str::to_owned);
-    let (vendor, controller) = (owned("vendor"), owned("controller"));
+    let (vendor, controller, processor) = (owned("vendor"), owned("controller"), owned("processor"));
+    let rules = table.table("rules", "[[system]] rules").map_or_else(Rules::default, |it| rules::read(&it));
     table.value_required("match")?;
-    let matches = table.table("match", "[[system]] match")?;
-    let matches = matcher(&matches, &["exe", "unit", "user"], &["container"])?;
-    Some(System { name: name?.to_owned(), vendor, controller, matches })
+    let matches = process_matcher(&table.table("match", "[[system]] match")?)?;
+    Some(System { name: name?.to_owned(), vendor, controller, processor, rules, matches })
 }
 
-/// Conditions on a process. `later` are keys of the contract that this version cannot decide.
-fn matcher(table: &Table<'_, '_>, valid: &[&str], later: &[&'static str]) -> Option<Matcher> {
-    let mut known = valid.to_vec();
-    known.extend(later);
-    table.expect_keys(&known);
-    for key in later {
-        if let Some(value) = table.value(key) {
-            let instead = valid.join(", ");
-            table.problem_with(value, format!("\"{key}\" is not in this version; use {instead}"));
-        }
-    }
-    if known.iter().all(|key| table.value(key).is_none()) {
-        table.problem(format_args!("is empty; give one of {}", valid.join(", ")));
+/// Conditions on a process, at least one.
+pub(super) fn process_matcher(table: &Table<'_, '_>) -> Option<Matcher> {
+    table.expect_keys(&MATCHER_KEYS);
+    if MATCHER_KEYS.iter().all(|key| table.value(key).is_none()) {
+        table.problem(format_args!("is empty; give one of {}", MATCHER_KEYS.join(", ")));
         return None;
     }
     let user = table.text("user").map(str::to_owned);
-    Some(Matcher { exe: pattern(table, "exe"), unit: pattern(table, "unit"), user })
+    let (exe, unit, cgroup) = (pattern(table, "exe"), pattern(table, "unit"), pattern(table, "cgroup"));
+    Some(Matcher { exe, unit, user, container: container(table), cgroup })
+}
+
+fn container(table: &Table<'_, '_>) -> Option<ContainerPattern> {
+    let value = table.value("container")?;
+    let pattern = ContainerPattern::new(table.text_of("container", value)?);
+    pattern.map_err(|what| table.problem_with(value, what)).ok()
 }
 
 fn pattern(table: &Table<'_, '_>, key: &str) -> Option<Pattern> {
     let value = table.value(key)?;
     let pattern = Pattern::new(table.text_of(key, value)?);
     pattern.map_err(|what| table.problem_with(value, what)).ok()
-}
-
-fn allow(table: &Table<'_, '_>) -> Option<Allow> {
-    table.expect_keys(&["to", "ports", "from", "because", "waives"]);
-    let to = table.value_required("to").and_then(|value| {
-        let prefix = prefix(table.text_of("to", value)?);
-        prefix.map_err(|what| table.problem_with(value, what)).ok()
-    });
-    let because = table.text_required("because");
-    let ports = ports(table);
-    let waives = waives(table);
-    let from = allow_from(table)?;
-    Some(Allow { to: to?, ports, from, because: because?.to_owned(), waives, at: table.place() })
-}
-
-/// `Some(None)` without the key; `None` when what it says is wrong, so that no wider entry results.
-fn allow_from(table: &Table<'_, '_>) -> Option<Option<Matcher>> {
-    if table.value("from").is_none() {
-        return Some(None);
-    }
-    let from = table.table("from", "[[allow]] from")?;
-    matcher(&from, &["exe", "unit", "user"], &["container"]).map(Some)
-}
-
-fn prefix(text: &str) -> Result<IpNet, String> {
-    let looks_like_address = text.contains(':')
-        || (text.chars().any(|c| c.is_ascii_digit())
-            && text.chars().all(|c| c.is_ascii_digit() || ".-/".contains(c)));
-    let prefix = match text.parse::<std::net::IpAddr>().map(IpNet::from) {
-        Ok(single) => Ok(single),
-        Err(_) => text.parse::<IpNet>().map_err(|_| ()),
-    };
-    match prefix {
-        Ok(prefix) if prefix.addr() != prefix.network() => {
-            Err(format!("{text:?} has bits set behind the prefix; write \"{}\"", prefix.trunc()))
-        }
-        Ok(prefix) => Ok(address::unmapped(prefix)),
-        Err(()) if looks_like_address => Err(format!("{text:?} is not an address or prefix")),
-        Err(()) => Err(format!("{text:?}: host names are not in this version; give an address or prefix")),
-    }
-}
-
-fn ports(table: &Table<'_, '_>) -> Vec<(u16, u16)> {
-    expect_some(table, "ports", "leave it out to allow every port");
-    let read = table.list("ports").filter_map(|value| {
-        let range = port_range(value);
-        if range.is_none() {
-            table.problem_with(value, "a port is a number from 1 to 65535, or a range such as \"8000-8010\"");
-        }
-        range
-    });
-    read.collect()
-}
-
-fn port_range(value: Value<'_, '_>) -> Option<(u16, u16)> {
-    let (low, high) = match value.get_ref().as_str() {
-        Some(text) => match text.split_once('-') {
-            Some((low, high)) => (low.trim().parse().ok()?, high.trim().parse().ok()?),
-            None => (text.trim().parse().ok()?, text.trim().parse().ok()?),
-        },
-        None => (integer(value)?, integer(value)?),
-    };
-    let range = (u16::try_from(low).ok()?, u16::try_from(high).ok()?);
-    (range.0 >= 1 && range.0 <= range.1).then_some(range)
-}
-
-fn waives(table: &Table<'_, '_>) -> Waives {
-    const VALID: [Rule; 2] = [Rule::NotAllowed, Rule::Cleartext];
-    if table.value("waives").is_none() {
-        return Waives::NOT_ALLOWED;
-    }
-    expect_some(table, "waives", "the entry would do nothing");
-    let rules = words(table, "waives", &VALID.map(Rule::as_str), Rule::from_word);
-    rules.into_iter().filter_map(Waives::of).fold(Waives::NONE, Waives::union)
 }
 
 fn report(table: &Table<'_, '_>) -> Report {
@@ -233,7 +172,7 @@ fn report(table: &Table<'_, '_>) -> Report {
 }
 
 /// Tells a list that is there and empty, and what that would mean.
-fn expect_some(table: &Table<'_, '_>, key: &str, meaning: &str) {
+pub(super) fn expect_some(table: &Table<'_, '_>, key: &str, meaning: &str) {
     let value = table.value(key).filter(|value| value.get_ref().as_array().is_some_and(|it| it.is_empty()));
     if let Some(value) = value {
         table.problem_with(value, format!("{key} is empty: {meaning}"));
@@ -241,12 +180,22 @@ fn expect_some(table: &Table<'_, '_>, key: &str, meaning: &str) {
 }
 
 /// The words of the list `key`, each one of `valid`.
-fn words<T>(table: &Table<'_, '_>, key: &str, valid: &[&str], read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+pub(super) fn words<T>(
+    table: &Table<'_, '_>,
+    key: &str,
+    valid: &[&str],
+    read: impl Fn(&str) -> Option<T>,
+) -> Vec<T> {
     let words = table.list(key).filter_map(|value| word(table, key, value, valid));
     words.filter_map(read).collect()
 }
 
-fn word<'a>(table: &Table<'_, '_>, key: &str, value: Value<'a, '_>, valid: &[&str]) -> Option<&'a str> {
+pub(super) fn word<'a>(
+    table: &Table<'_, '_>,
+    key: &str,
+    value: Value<'a, '_>,
+    valid: &[&str],
+) -> Option<&'a str> {
     let Some(word) = value.get_ref().as_str() else {
         table.wrong_type(key, value, "a string");
         return None;

@@ -51,6 +51,7 @@ pub struct FlowSample {
     pub role: u32,
     pub remote: [u8; 4],
     pub port: u32,
+    pub local_port: u32,
     pub wire_bytes: u64,
     pub lost_bytes: u64,
     pub blind_bytes: u64,
@@ -69,6 +70,7 @@ impl FlowSample {
             role: 1,
             remote: [203, 0, 113, id as u8],
             port: 443,
+            local_port: 40_000,
             wire_bytes: 0,
             lost_bytes: 0,
             blind_bytes: 0,
@@ -82,7 +84,7 @@ impl FlowSample {
             .u64(&[self.id, self.wire_bytes, self.lost_bytes, self.blind_bytes])
             .raw(&mapped)
             .raw(&[0; 16])
-            .u32(&[self.port, 40_000, self.protocol, self.kind, self.verdict, 0, 0, 0, 0])
+            .u32(&[self.port, self.local_port, self.protocol, self.kind, self.verdict, 0, 0, 0, 0])
             .raw(&[0; 8])
             .u32(&[self.header_len, 1, 0])
             .u32(&[self.tgid, 0])

@@ -1,9 +1,14 @@
 //! A table of flows and hits against a policy, and the kernel's view against the agent's.
 
-use std::{collections::HashSet, net::Ipv6Addr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use cprvagt_abi::{AllowKey, AllowRules};
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Allow, Config, Target};
 
 const POLICY: &str = r#"
 [[allow]]
@@ -60,7 +65,7 @@ match = { user = "root" }
 "#;
 
 fn policy() -> Policy {
-    Policy::new(&Config::parse(POLICY).unwrap()).unwrap()
+    Policy::new(&Config::parse(POLICY).unwrap(), 0).unwrap()
 }
 
 fn process(exe: &str, unit: &str, user: &str) -> ProcessFacts {
@@ -68,7 +73,14 @@ fn process(exe: &str, unit: &str, user: &str) -> ProcessFacts {
     ProcessFacts { exe: known(exe), unit: known(unit), user: known(user), ..ProcessFacts::of_pid(7) }
 }
 
-const CPR: HitFacts = HitFacts { part: Part::Json, class: Class::Cpr, confidence: Confidence::High };
+fn hit(part: Part, class: Class, confidence: Confidence) -> HitFacts {
+    let location = Location { protocol: "http/1.1".into(), part, field: None, path: None };
+    HitFacts::at(&location, class, confidence)
+}
+
+fn cpr(part: Part) -> HitFacts {
+    hit(part, Class::Cpr, Confidence::High)
+}
 
 /// One row: far end, role, `tls` or `clear`, part, and the rules broken with their severity.
 type Case = (&'static str, Role, &'static str, Part, &'static str);
@@ -143,16 +155,23 @@ fn flows_and_parts() {
     let policy = policy();
     for (remote, role, wire, part, expected) in CASES.iter().copied() {
         let remote = Some(remote.parse().unwrap());
-        let flow = FlowFacts { remote, role, encrypted: wire == "tls", process: None };
-        let verdict = policy.verdict(&flow, &HitFacts { part, ..CPR });
+        let flow =
+            FlowFacts { remote, role, encrypted: wire == "tls", process: None, names: &FarNames::default() };
+        let verdict = policy.verdict(&flow, &cpr(part));
         assert_eq!(shown(verdict), expected, "{remote:?} {role:?} {wire} {part}");
     }
 }
 
 #[test]
 fn an_unknown_destination_is_not_allowed() {
-    let flow = FlowFacts { remote: None, role: Role::Client, encrypted: true, process: None };
-    assert_eq!(shown(policy().verdict(&flow, &CPR)), "high not-allowed");
+    let flow = FlowFacts {
+        remote: None,
+        role: Role::Client,
+        encrypted: true,
+        process: None,
+        names: &FarNames::default(),
+    };
+    assert_eq!(shown(policy().verdict(&flow, &cpr(Part::Json))), "high not-allowed");
 }
 
 #[test]
@@ -175,8 +194,14 @@ fn entries_for_some_processes_only() {
     ];
     for (remote, process, encrypted, expected) in cases {
         let remote = Some(remote.parse().unwrap());
-        let flow = FlowFacts { remote, role: Role::Client, encrypted, process: Some(process) };
-        assert_eq!(shown(policy().verdict(&flow, &CPR)), expected, "{remote:?} {process:?}");
+        let flow = FlowFacts {
+            remote,
+            role: Role::Client,
+            encrypted,
+            process: Some(process),
+            names: &FarNames::default(),
+        };
+        assert_eq!(shown(policy().verdict(&flow, &cpr(Part::Json))), expected, "{remote:?} {process:?}");
     }
 }
 
@@ -187,7 +212,7 @@ fn class_and_confidence_weigh() {
     let mut config = Config::parse(POLICY).unwrap();
     config.report.classes = Class::ALL.to_vec();
     config.report.min_confidence = cprvagt_report::Level::Any;
-    let policy = Policy::new(&config).unwrap();
+    let policy = Policy::new(&config, 0).unwrap();
     let cases = [
         (Cpr, High, Part::Json, Severity::High),
         (Cpr, Medium, Part::Json, Severity::High),
@@ -201,8 +226,14 @@ fn class_and_confidence_weigh() {
     ];
     for (class, confidence, part, expected) in cases {
         let remote = Some("192.0.2.99:443".parse().unwrap());
-        let flow = FlowFacts { remote, role: Role::Client, encrypted: true, process: None };
-        let verdict = policy.verdict(&flow, &HitFacts { part, class, confidence }).unwrap();
+        let flow = FlowFacts {
+            remote,
+            role: Role::Client,
+            encrypted: true,
+            process: None,
+            names: &FarNames::default(),
+        };
+        let verdict = policy.verdict(&flow, &hit(part, class, confidence)).unwrap();
         assert_eq!(verdict.severity, expected, "{class} {confidence} {part}");
     }
 }
@@ -218,7 +249,7 @@ fn what_is_not_asked_for_is_not_told() {
         (Class::Test, Confidence::High, false),
     ];
     for (class, confidence, expected) in cases {
-        assert_eq!(policy.tells(&HitFacts { part: Part::Json, class, confidence }), expected);
+        assert_eq!(policy.tells(class, confidence), expected);
     }
 }
 
@@ -238,7 +269,7 @@ fn scope_of_inspection() {
     for (process, expected) in cases {
         assert_eq!(policy.in_scope(process.as_ref()), expected, "{process:?}");
     }
-    let open = Policy::new(&Config::default()).unwrap();
+    let open = Policy::new(&Config::default(), 0).unwrap();
     assert!(open.in_scope(None) && !open.limits_scope() && policy.limits_scope());
 }
 
@@ -268,7 +299,9 @@ fn kernel_waives(table: &[(AllowKey, AllowRules)], ip: IpAddr, port: u16) -> u32
 /// What the entries say one by one: the rule that the flattened forms must agree with.
 fn naive_waives(config: &Config, ip: IpAddr, port: u16) -> u32 {
     let open = config.allow.iter().filter(|entry| entry.from.is_none());
-    open.filter(|entry| covers(entry, ip, port, None)).fold(0, |waives, entry| waives | entry.waives.bits())
+    let has =
+        |entry: &&Allow| matches!(&entry.to, Target::Net(net) if net.contains(&ip)) && entry.has_port(port);
+    open.filter(has).fold(0, |waives, entry| waives | entry.waives.bits())
 }
 
 #[test]
@@ -309,7 +342,7 @@ fn the_kernel_and_the_agent_say_what_the_entries_say() {
     let all: Vec<IpAddr> = all.collect();
     for text in [nested, POLICY, &nested.replace("::/0", "0.0.0.0/0"), ""] {
         let config = Config::parse(text).unwrap();
-        let policy = Policy::new(&config).unwrap();
+        let policy = Policy::new(&config, 0).unwrap();
         let table = policy.allow_prefixes();
         for ip in &all {
             for port in [0, 1, 7, 8, 9, 99, 100, 149, 150, 160, 200, 201, 300, 301, 443, 8005, 65535] {
@@ -324,6 +357,38 @@ fn the_kernel_and_the_agent_say_what_the_entries_say() {
 }
 
 #[test]
+fn a_table_is_turned_into_another_by_what_differs() {
+    let table = |entries: &[(&str, &str)]| {
+        let text = entries.iter().map(|(to, waives)| {
+            format!("[[allow]]\nto = \"{to}\"\nbecause = \"x\"\nwaives = [\"{waives}\"]\n")
+        });
+        let config = Config::parse(&text.collect::<String>()).unwrap();
+        Policy::new(&config, 0).unwrap().allow_prefixes()
+    };
+    let (na, clear) = ("not-allowed", "cleartext");
+    let many: Vec<(String, &str)> = (0..250).map(|n| (format!("10.0.{n}.0/24"), na)).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(to, waives)| (to.as_str(), *waives)).collect();
+    type Entries<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Entries<'_>, Entries<'_>, usize, usize); 6] = [
+        (&[], &[("192.0.2.1", na)], 0, 1),
+        (&[("192.0.2.1", na)], &[], 1, 0),
+        (&[("192.0.2.1", na)], &[("192.0.2.1", clear)], 0, 1),
+        (&[("192.0.2.1", na)], &[("192.0.2.2", na)], 1, 1),
+        (&many, &many, 0, 0),
+        (&many, &many[1..], 1, 0),
+    ];
+    for (before, after, gone, changed) in cases {
+        let (before, after) = (table(before), table(after));
+        let (less, more) = turn(&before, &after);
+        assert_eq!((less.len(), more.len()), (gone, changed));
+        let mut turned: std::collections::HashMap<_, _> = before.into_iter().collect();
+        less.iter().for_each(|(key, _)| assert!(turned.remove(key).is_some()));
+        turned.extend(more);
+        assert_eq!(turned, after.into_iter().collect());
+    }
+}
+
+#[test]
 fn entries_for_some_processes_never_reach_the_kernel() {
     let table = policy().allow_prefixes();
     assert_eq!(kernel_waives(&table, "203.0.113.9".parse().unwrap(), 25), 0);
@@ -332,13 +397,16 @@ fn entries_for_some_processes_never_reach_the_kernel() {
 #[test]
 fn many_prefixes_are_flattened_in_good_time() {
     let entry = |n: u32| Allow {
-        to: ipnet::IpNet::new(std::net::Ipv4Addr::from_bits(n << 8).into(), 24 + (n % 3) as u8).unwrap(),
+        to: Target::Net(
+            ipnet::IpNet::new(std::net::Ipv4Addr::from_bits(n << 8).into(), 24 + (n % 3) as u8).unwrap(),
+        ),
         ports: vec![(443, 443)],
         from: None,
         because: "x".into(),
+        expires: None,
         waives: Waives::NOT_ALLOWED,
         at: Default::default(),
     };
     let allow: Vec<Allow> = (0..100_000).map(entry).collect();
-    assert_eq!(flatten(&allow).unwrap().len(), 100_000);
+    assert_eq!(flatten(allow.iter()).unwrap().len(), 100_000);
 }

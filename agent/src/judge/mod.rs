@@ -3,34 +3,51 @@
 //! | rule | where this host is the client | where it is the server |
 //! |---|---|---|
 //! | `cpr-in-url` | critical: the recipient's logs and Referers spread it | high: the page must change |
-//! | `not-allowed` | high | does not apply: answering a citizen is no leak |
+//! | `not-allowed` | critical where the recipient counts visitors, sells advertising and the like; else high | does not apply: answering a citizen is no leak |
 //! | `cleartext` | high | high |
+//! | `mass-exposure` | does not apply | critical, where the client is not allowed |
+//! | `mail-cleartext` | high, beside `cleartext` | high, beside `cleartext` |
 //!
-//! The gravest rule sets the severity. A replacement number is one step less grave (it names a person only
-//! inside the organisation that made it), so is a hit of low confidence; one of no confidence is two steps
-//! less grave; a test number is always low.
+//! The gravest rule is told as `rule`; the severity is the highest of all rules broken. `[rules]` and `[[system]]` may
+//! give a rule another severity, or switch it off. A replacement number is one step less grave (it names a person only
+//! inside the organisation that made it), so is a hit of low confidence; one of no confidence is two steps less grave; a
+//! test number is always low.
 //!
-//! *Invariants*: no I/O and no clock; the same facts always give the same verdict. What is not known about
-//! a flow or a process never allows anything, and never brings a process into the scope of inspection.
+//! *Invariants*: no I/O and no clock; the same facts always give the same verdict. What is not known about a flow or a
+//! process never allows anything, and never brings a process into the scope of inspection. The names that a flow and its
+//! messages give decide before those that were learned for its address; where there are several, all must be allowed.
 //! *Not here*: which addresses are this host's own, loopback apart: the kernel programs decide that.
-//! `mass-exposure` and `mail-cleartext`, which need a whole response or a mail decoder.
 
 pub mod address;
+mod entries;
+mod names;
 mod prefixes;
+mod recipients;
+mod severity;
 mod waives;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use cprvagt_abi::{AllowKey, AllowRules, Role};
-use cprvagt_report::{Class, Confidence, Part, Rule, Severity};
+use cprvagt_abi::Role;
+use cprvagt_report::{Class, Confidence, Location, Part, Rule, Severity};
 
-use crate::config::{Allow, Config, Inspect, Report, System};
+use crate::config::{Config, Inspect, Recipient, Report, Rules, System};
 use crate::process::ProcessFacts;
 
-pub use prefixes::{Overfull, flatten};
+pub use names::{HostName, NamePattern};
+pub use prefixes::{KernelEntry, Overfull, flatten, turn};
+pub use severity::of_found as severity_of_found;
 pub use waives::Waives;
 
+use entries::Entries;
 use prefixes::Prefixes;
+use recipients::Recipients;
+
+/// More distinct citizens than this in one response are many, unless the configuration says otherwise.
+const MASS_EXPOSURE_CITIZENS: u32 = 25;
+/// Header fields of a response whose value is a URL that the browser goes to (RFC 9110, 8.7 and 10.2.2; RFC 8288; the
+/// HTML standard for Refresh).
+const URL_FIELDS: [&str; 4] = ["location", "content-location", "link", "refresh"];
 
 /// What is known about the flow that carried a hit.
 #[derive(Clone, Copy, Debug)]
@@ -43,17 +60,52 @@ pub struct FlowFacts<'a> {
     pub encrypted: bool,
     /// The process at this end.
     pub process: Option<&'a ProcessFacts>,
+    /// What the far end is called.
+    pub names: &'a FarNames,
+}
+
+/// What the far end of a flow is called.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FarNames {
+    /// By the flow itself: the name in its ClientHello, the host that the message names.
+    pub own: Vec<HostName>,
+    /// By DNS answers that had its address.
+    pub learned: Vec<HostName>,
+}
+
+impl FarNames {
+    /// The names that decide.
+    fn deciding(&self) -> &[HostName] {
+        if self.own.is_empty() { &self.learned } else { &self.own }
+    }
 }
 
 /// What is known about a hit.
 #[derive(Clone, Copy, Debug)]
 pub struct HitFacts {
-    /// The part of the message where it stood.
-    pub part: Part,
+    /// Whether it stood in a URL.
+    pub in_url: bool,
+    /// Whether it stood in a mail.
+    pub in_mail: bool,
     /// What kind of number it is.
     pub class: Class,
     /// How sure that is.
     pub confidence: Confidence,
+    /// Distinct citizens that the response has handed out so far, this one among them; 0 where that is not counted.
+    pub citizens: u32,
+}
+
+impl HitFacts {
+    /// A hit in this place of a message, alone in it.
+    pub fn at(location: &Location, class: Class, confidence: Confidence) -> Self {
+        let field = location.field.as_ref().map(|field| field.as_str());
+        let is_url_field = |field: &str| URL_FIELDS.iter().any(|it| field.eq_ignore_ascii_case(it));
+        let in_url =
+            location.part.is_url() || location.part == Part::Header && field.is_some_and(is_url_field);
+        let in_mail = matches!(location.part, Part::MailEnvelope | Part::MailHeader | Part::MailBody)
+            || location.protocol.as_str() == "smtp";
+        Self { in_url, in_mail, class, confidence, citizens: 0 }
+    }
 }
 
 /// The rules that a hit breaks.
@@ -72,49 +124,77 @@ pub struct Verdict {
 pub struct Policy {
     inspect: Vec<Inspect>,
     prefixes: Prefixes,
-    by_process: Vec<Allow>,
+    entries: Entries,
+    recipients: Recipients,
     system: Vec<System>,
+    rules: Rules,
     report: Report,
+    ends_unix: Option<i64>,
 }
 
 impl Policy {
-    /// The policy that `config` spells.
+    /// The policy that `config` spells at `now_unix`, in seconds since 1970: without the entries that have expired.
     ///
     /// # Errors
     /// A prefix has more port rules than the kernel can hold; a configuration that was read from a file
     /// has been checked for that.
-    pub fn new(config: &Config) -> Result<Self, Overfull> {
+    pub fn new(config: &Config, now_unix: i64) -> Result<Self, Overfull> {
+        let holds = |ends: Option<i64>| ends.is_none_or(|ends| now_unix < ends);
+        let in_force = || config.allow.iter().filter(|entry| holds(entry.ends_unix()));
         Ok(Self {
             inspect: config.inspect.clone(),
-            prefixes: Prefixes::new(&config.allow)?,
-            by_process: config.allow.iter().filter(|entry| entry.from.is_some()).cloned().collect(),
+            prefixes: Prefixes::new(in_force())?,
+            entries: Entries::new(in_force()),
+            recipients: Recipients::new(&config.recipient),
             system: config.system.clone(),
+            rules: config.rules.clone(),
             report: config.report.clone(),
+            ends_unix: in_force().filter_map(|entry| entry.ends_unix()).min(),
         })
+    }
+
+    /// Whether an entry has expired since the policy was made.
+    pub fn is_outdated(&self, now_unix: i64) -> bool {
+        self.ends_unix.is_some_and(|ends| ends <= now_unix)
     }
 
     /// What `hit` in `flow` breaks; `None` when it breaks nothing or is not to be told.
     pub fn verdict(&self, flow: &FlowFacts<'_>, hit: &HitFacts) -> Option<Verdict> {
-        if !self.tells(hit) || flow.remote.is_some_and(|remote| address::canonical(remote.ip()).is_loopback())
-        {
+        let is_loopback = flow.remote.is_some_and(|remote| address::canonical(remote.ip()).is_loopback());
+        if is_loopback || !self.tells(hit.class, hit.confidence) {
             return None;
         }
-        let mut broken = broken(flow, hit.part, self.waives(flow)).into_iter();
-        let rule = broken.next()?;
-        Some(Verdict { rule, also_breaks: broken.collect(), severity: severity(rule, flow.role, hit) })
+        let tuning = Tuning { system: flow.process.and_then(|it| self.system_of(it)), all: &self.rules };
+        let broken: Vec<Rule> =
+            tuning.broken(flow, hit, self.waives(flow)).filter(|rule| !tuning.is_off(*rule)).collect();
+        let known = self.recipient(flow).is_some();
+        let severities = broken
+            .iter()
+            .map(|rule| tuning.severity(*rule).unwrap_or_else(|| severity::by_rule(*rule, flow.role, known)));
+        // The order of severities is from the gravest down.
+        let severity = severity::weighed(severities.min()?, hit.class, hit.confidence);
+        let (rule, also_breaks) = broken.split_first()?;
+        Some(Verdict { rule: *rule, also_breaks: also_breaks.to_vec(), severity })
     }
 
     /// Whether `[report]` asks for hits such as this.
-    pub fn tells(&self, hit: &HitFacts) -> bool {
-        self.report.classes.contains(&hit.class) && self.report.min_confidence.admits(hit.confidence)
+    pub fn tells(&self, class: Class, confidence: Confidence) -> bool {
+        self.report.classes.contains(&class) && self.report.min_confidence.admits(confidence)
     }
 
     /// Everything that the entries which cover `flow` waive together.
     pub fn waives(&self, flow: &FlowFacts<'_>) -> Waives {
         let Some(remote) = flow.remote else { return Waives::NONE };
         let (ip, port) = (address::canonical(remote.ip()), remote.port());
-        let covering = self.by_process.iter().filter(|entry| covers(entry, ip, port, flow.process));
-        covering.map(|entry| entry.waives).fold(self.prefixes.waives(ip, port), Waives::union)
+        let by_name = |name: &HostName| self.entries.of_name(name, port, flow.process);
+        let by_names = deciding(flow).iter().map(by_name).reduce(Waives::both).unwrap_or(Waives::NONE);
+        let by_process = self.entries.of_address(ip, port, flow.process);
+        self.prefixes.waives(ip, port).union(by_process).union(by_names)
+    }
+
+    /// The known recipient that a flow goes to, by any of the names that decide.
+    pub fn recipient(&self, flow: &FlowFacts<'_>) -> Option<&Recipient> {
+        deciding(flow).iter().find_map(|name| self.recipients.find(name))
     }
 
     /// Whether `[[inspect]]` lets `process` be read: by one of the `only`, if there are any, and by no
@@ -138,53 +218,61 @@ impl Policy {
 
     /// The entries that hold for every process, as the kernel's longest-prefix table needs them: each
     /// prefix with the rules of all wider ones that cover it. Each prefix once; an empty value ends what
-    /// a wider prefix allows. Entries with `from` are judged here only.
-    pub fn allow_prefixes(&self) -> Vec<(AllowKey, AllowRules)> {
+    /// a wider prefix allows. Entries with `from` and entries for names are judged here only.
+    pub fn allow_prefixes(&self) -> Vec<KernelEntry> {
         self.prefixes.to_kernel()
     }
 }
 
-fn covers(entry: &Allow, ip: IpAddr, port: u16, process: Option<&ProcessFacts>) -> bool {
-    let port_fits = entry.ports.is_empty() || entry.ports.iter().any(|(lo, hi)| (*lo..=*hi).contains(&port));
-    let is_from = |from: &crate::config::Matcher| from.fits(process) == Some(true);
-    port_fits && entry.to.contains(&ip) && entry.from.as_ref().is_none_or(is_from)
+/// The names that say where a flow goes: none where this host is the server, which the names of a request mean.
+fn deciding<'a>(flow: &FlowFacts<'a>) -> &'a [HostName] {
+    if flow.role == Role::Server { &[] } else { flow.names.deciding() }
 }
 
-/// The rules broken, the gravest first.
-fn broken(flow: &FlowFacts<'_>, part: Part, waives: Waives) -> Vec<Rule> {
-    let allowed = waives.contains(Waives::NOT_ALLOWED);
-    let rules = [
-        (part.is_url() && !allowed, Rule::CprInUrl),
-        (flow.role != Role::Server && !allowed, Rule::NotAllowed),
-        (!flow.encrypted && !waives.contains(Waives::CLEARTEXT), Rule::Cleartext),
-    ];
-    rules.into_iter().filter_map(|(broken, rule)| broken.then_some(rule)).collect()
+/// How rules are tuned for one process: by its system, else for all.
+struct Tuning<'a> {
+    system: Option<&'a System>,
+    all: &'a Rules,
 }
 
-/// How grave a hit is that an offline scan found, which knows nothing of recipients.
-pub fn severity_of_found(hit: &HitFacts) -> Severity {
-    severity(Rule::Found, Role::Unknown, hit)
-}
+impl Tuning<'_> {
+    /// The rules broken, the gravest first.
+    fn broken(&self, flow: &FlowFacts<'_>, hit: &HitFacts, waives: Waives) -> impl Iterator<Item = Rule> {
+        let is_server = flow.role == Role::Server;
+        let allowed = waives.contains(Waives::NOT_ALLOWED);
+        let is_mail = hit.in_mail && !flow.encrypted;
+        let mail_waived = waives.contains(Waives::CLEARTEXT) || waives.contains(Waives::MAIL_CLEARTEXT);
+        let clear_waived = if hit.in_mail { mail_waived } else { waives.contains(Waives::CLEARTEXT) };
+        let is_mass = is_server && hit.citizens > self.mass_exposure_citizens();
+        let rules = [
+            (hit.in_url && !allowed, Rule::CprInUrl),
+            (!is_server && !allowed, Rule::NotAllowed),
+            (!flow.encrypted && !clear_waived, Rule::Cleartext),
+            (is_mass && !allowed, Rule::MassExposure),
+            (is_mail && !mail_waived, Rule::MailCleartext),
+        ];
+        rules.into_iter().filter_map(|(broken, rule)| broken.then_some(rule))
+    }
 
-fn severity(rule: Rule, role: Role, hit: &HitFacts) -> Severity {
-    let by_rule = match rule {
-        Rule::CprInUrl if role != Role::Server => Severity::Critical,
-        Rule::MassExposure => Severity::Critical,
-        Rule::CprInUrl | Rule::NotAllowed | Rule::Cleartext | Rule::MailCleartext => Severity::High,
-        Rule::Found => Severity::Medium,
-    };
-    let by_class = match hit.class {
-        Class::Cpr => by_rule,
-        Class::Replacement => by_rule.lowered(),
-        Class::Test => Severity::Low,
-    };
-    match hit.confidence {
-        Confidence::High | Confidence::Medium => by_class,
-        Confidence::Low => by_class.lowered(),
-        Confidence::None => by_class.lowered().lowered(),
+    fn is_off(&self, rule: Rule) -> bool {
+        self.all.off.contains(&rule) || self.system.is_some_and(|system| system.rules.off.contains(&rule))
+    }
+
+    fn severity(&self, rule: Rule) -> Option<Severity> {
+        let by_system = self.system.and_then(|system| system.rules.severity_of(rule));
+        by_system.or_else(|| self.all.severity_of(rule))
+    }
+
+    fn mass_exposure_citizens(&self) -> u32 {
+        let by_system = self.system.and_then(|system| system.rules.mass_exposure_citizens);
+        by_system.or(self.all.mass_exposure_citizens).unwrap_or(MASS_EXPOSURE_CITIZENS)
     }
 }
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod policy_tests;

@@ -7,7 +7,7 @@
 //! *Invariants*: the port ranges of one entry are disjoint and ascending, and each waives something.
 //! *Limits*: [`PORT_RULES_MAX`] ranges a prefix.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use cprvagt_abi::{AllowKey, AllowRules, PORT_RULES_MAX, PortRule};
@@ -15,10 +15,13 @@ use ipnet::IpNet;
 
 use super::address::{self, MAPPED_BITS};
 use super::waives::Waives;
-use crate::config::{Allow, Place};
+use crate::config::{Allow, Place, Target};
 
 /// Root of the IPv4 addresses: `::ffff:0:0/96`.
 const IPV4_ROOT: (u128, u8) = (0xffff << 32, MAPPED_BITS);
+
+/// An entry of the kernel's table.
+pub type KernelEntry = (AllowKey, AllowRules);
 
 /// A prefix in the kernel's form, and the rules that hold there.
 pub type Flat = ((u128, u8), Vec<Range>);
@@ -51,7 +54,7 @@ pub(super) struct Prefixes {
 }
 
 impl Prefixes {
-    pub(super) fn new(allow: &[Allow]) -> Result<Self, Overfull> {
+    pub(super) fn new<'a>(allow: impl Iterator<Item = &'a Allow>) -> Result<Self, Overfull> {
         let flat = flatten(allow)?;
         let mut by_len: BTreeMap<u8, HashMap<u128, usize>> = BTreeMap::new();
         for (index, ((bits, len), _)) in flat.iter().enumerate() {
@@ -70,9 +73,19 @@ impl Prefixes {
         range.map_or(Waives::NONE, |range| range.waives)
     }
 
-    pub(super) fn to_kernel(&self) -> Vec<(AllowKey, AllowRules)> {
+    pub(super) fn to_kernel(&self) -> Vec<KernelEntry> {
         self.flat.iter().map(|((bits, len), ranges)| (key(*bits, *len), rules(ranges))).collect()
     }
+}
+
+/// What turns the kernel's table from one list into another: the prefixes that go, and those that come or change. In
+/// proportion to what differs, however long the lists are.
+pub fn turn(before: &[KernelEntry], after: &[KernelEntry]) -> (Vec<KernelEntry>, Vec<KernelEntry>) {
+    let old: HashMap<AllowKey, AllowRules> = before.iter().copied().collect();
+    let new: HashSet<AllowKey> = after.iter().map(|(key, _)| *key).collect();
+    let gone = before.iter().filter(|(key, _)| !new.contains(key)).copied().collect();
+    let changed = after.iter().filter(|(key, rules)| old.get(key) != Some(rules)).copied().collect();
+    (gone, changed)
 }
 
 fn key(bits: u128, len: u8) -> AllowKey {
@@ -87,11 +100,11 @@ fn rules(ranges: &[Range]) -> AllowRules {
     rules
 }
 
-/// The entries without `from`, each prefix once with the rules of all that cover it.
+/// The entries for addresses without `from`, each prefix once with the rules of all that cover it.
 ///
 /// # Errors
 /// The first prefix that has too many.
-pub fn flatten(allow: &[Allow]) -> Result<Vec<Flat>, Overfull> {
+pub fn flatten<'a>(allow: impl Iterator<Item = &'a Allow>) -> Result<Vec<Flat>, Overfull> {
     let mut flat: Vec<Flat> = Vec::new();
     // Prefixes that cover the current one, the widest first. Sorted by address then length, each prefix
     // comes right after what covers it.
@@ -117,10 +130,11 @@ pub fn flatten(allow: &[Allow]) -> Result<Vec<Flat>, Overfull> {
 type OwnRanges = (Vec<Range>, Place);
 
 /// What each prefix says itself, sorted by address then length, with the IPv4 root where it is needed.
-fn by_prefix(allow: &[Allow]) -> BTreeMap<(u128, u8), OwnRanges> {
+fn by_prefix<'a>(allow: impl Iterator<Item = &'a Allow>) -> BTreeMap<(u128, u8), OwnRanges> {
     let mut own: BTreeMap<(u128, u8), OwnRanges> = BTreeMap::new();
-    for entry in allow.iter().filter(|entry| entry.from.is_none()) {
-        let prefix = address::prefix_bits(&entry.to);
+    for entry in allow.filter(|entry| entry.from.is_none()) {
+        let Target::Net(net) = &entry.to else { continue };
+        let prefix = address::prefix_bits(net);
         if covers(prefix, IPV4_ROOT) {
             own.entry(IPV4_ROOT).or_default();
         }

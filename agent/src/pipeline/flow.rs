@@ -32,6 +32,8 @@ use crate::{
 const RECORD_BYTES_MAX: u64 = 5 + (1 << 14) + 2048;
 /// Protocol number of TCP.
 const TCP: u32 = 6;
+/// Where name servers listen (RFC 1035, 4.2).
+const DNS_PORT: u32 = 53;
 /// Findings of one flow that wait for their records.
 pub const HELD_MAX: usize = 4096;
 
@@ -163,6 +165,11 @@ impl FlowState {
             role if role == Role::Client as u32 => Role::Client,
             _ => Role::Unknown,
         }
+    }
+
+    /// Whether a name server on this host answers on it.
+    pub fn is_name_server(&self) -> bool {
+        self.kernel.protocol != TCP && self.kernel.local_port == DNS_PORT && self.role() == Role::Server
     }
 
     /// The negotiated TLS version.

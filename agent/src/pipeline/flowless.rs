@@ -22,7 +22,7 @@ impl Pipeline {
             if self.policy.limits_scope() && !self.policy.in_scope(process.as_deref()) {
                 continue;
             }
-            let leaks = self.leaks_in_request(&head, &call, process.as_deref());
+            let leaks = self.leaks_in_request(&head, &call, process.as_deref(), now);
             self.tell_all(leaks, now, ask);
         }
     }
@@ -32,13 +32,14 @@ impl Pipeline {
         head: &Head,
         call: &TlsWrite,
         process: Option<&ProcessFacts>,
+        now: Instant,
     ) -> Vec<(Option<Tie>, Leak)> {
         let lens = Self::lens(&self.keys, &self.policy, &self.proving);
         let lens = lens.of(Origin { process, comm: call.comm, is_server: true, ..Origin::default() });
         let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
         head.iter().for_each(|read| inspector.push_write(read, &lens, &mut inspected));
         inspector.finish(&lens, &mut inspected);
-        let (teller, flow) = (self.teller(), self.flows.get(&call.flow));
+        let (teller, flow) = (self.teller(now), self.flows.get(&call.flow));
         let tap = head.first().map_or("tls", Write::tap);
         let certain = flow.is_some();
         let told = |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Sent, certain };
@@ -57,7 +58,7 @@ impl Pipeline {
             let session: Vec<Write> = session.collect();
             let process = self.process_of(call.tgid, now);
             if !self.policy.limits_scope() || self.policy.in_scope(process.as_deref()) {
-                let leaks = self.leaks_to_unknown(session, &call, process.as_deref());
+                let leaks = self.leaks_to_unknown(session, &call, process.as_deref(), now);
                 self.tell_all(leaks, now, ask);
             }
         }
@@ -68,6 +69,7 @@ impl Pipeline {
         session: Vec<Write>,
         call: &TlsWrite,
         process: Option<&ProcessFacts>,
+        now: Instant,
     ) -> Vec<(Option<Tie>, Leak)> {
         let lens = Self::lens(&self.keys, &self.policy, &self.proving);
         let lens = lens.of(Origin { process, comm: call.comm, ..Origin::default() });
@@ -78,7 +80,7 @@ impl Pipeline {
             inspector.push_write(&write, &lens, &mut inspected);
         }
         inspector.finish(&lens, &mut inspected);
-        let teller = self.teller();
+        let teller = self.teller(now);
         let told =
             |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Unknown, certain: false };
         let leak = |it| teller.leak_to_unknown(call, process, told(it));

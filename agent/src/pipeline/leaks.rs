@@ -1,6 +1,6 @@
 //! From a finding and its flow to a leak.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use cprvagt_abi::{Role, TlsWrite};
 use cprvagt_report::{
@@ -8,16 +8,22 @@ use cprvagt_report::{
     Scrubbed, System, Transport,
 };
 
-use super::flow::{FlowState, Told};
-use super::proxy::Wanted;
+use super::{
+    contradictions::Contradictions,
+    flow::{FlowState, Told},
+    learned::Learned,
+    proxy::Wanted,
+};
 use crate::{
     config,
-    judge::{FlowFacts, HitFacts, Policy, Verdict},
+    judge::{FarNames, FlowFacts, HitFacts, HostName, Policy, Verdict},
     ledger::Holder,
     process::ProcessFacts,
     scrub::Scrubber,
 };
 
+/// The lowest version of TLS that is secure (RFC 8996).
+const TLS_1_2: u16 = 0x0303;
 /// Protocol number of UDP.
 const UDP: u32 = 17;
 
@@ -29,45 +35,66 @@ pub struct Teller<'a> {
     pub host: &'a Host,
     /// Scrubs names.
     pub scrubber: Scrubber,
+    /// What DNS answers have said.
+    pub learned: &'a Learned,
+    /// Where names that contradict each other are told.
+    pub contradictions: &'a Contradictions,
+    /// Now.
+    pub now: Instant,
 }
 
 impl Teller<'_> {
     /// The leak of a finding in a flow, if policy does not allow it.
     pub fn leak(&self, flow: &FlowState, told: Told) -> Option<Leak> {
+        let names = self.names(flow, told.finding.host.as_ref());
         let facts = FlowFacts {
             remote: Some(flow.remote()),
             role: flow.role(),
             encrypted: told.encrypted,
             process: flow.process.as_deref(),
+            names: &names,
         };
         let proof = if told.certain { Proof::Proven } else { Proof::Likely };
         let (outcome, encrypted) = (told.outcome, told.encrypted);
         let verdict = self.verdict(&facts, &told)?;
+        self.contradictions.tell(&names, &self.scrubber);
+        let recipient = self.policy.recipient(&facts).map(|recipient| self.scrubber.name(&recipient.owner));
+        let only_learned = names.learned.first().filter(|_| names.own.is_empty() && names.learned.len() == 1);
+        let learned = only_learned.map(|name| self.scrubber.name(name.as_str()));
         let mut leak = self.base(verdict, told, flow.process.as_deref());
         self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
         leak.direction = Some(direction(flow.role()));
         leak.outcome = Some(outcome);
-        let host = flow.server_name.clone().or(leak.destination.and_then(|destination| destination.host));
-        leak.destination = Some(self.destination(flow, host, proof));
+        let host = flow.server_name.clone().or(leak.destination.and_then(|it| it.host));
+        leak.destination = Some(Destination { recipient, ..self.destination(flow, host, learned, proof) });
+        let version = flow.tls_version().filter(|_| encrypted);
         leak.transport = Some(Transport {
             protocol: if flow.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
             encrypted,
-            tls_version: flow.tls_version().filter(|_| encrypted).and_then(version_label),
+            tls_version: version.and_then(version_label),
+            weak: version.is_some_and(|version| version < TLS_1_2),
         });
         Some(leak)
     }
 
-    /// Where a flow's bytes go in the end, as far as a proxy was told.
-    fn destination(&self, flow: &FlowState, host: Option<Scrubbed>, proof: Proof) -> Destination {
+    /// Where a flow's bytes go in the end, as far as a proxy was told. What was learned of its far end is a name of the
+    /// proxy then.
+    fn destination(
+        &self,
+        flow: &FlowState,
+        host: Option<Scrubbed>,
+        learned: Option<Scrubbed>,
+        proof: Proof,
+    ) -> Destination {
         let far_end = flow.remote();
         let via = flow.wanted().map(|_| self.scrubber.name(far_end.to_string()));
-        let (ip, port, asked_for) = match flow.wanted() {
-            None => (Some(far_end.ip()), Some(far_end.port()), None),
+        let (ip, port, other_name) = match flow.wanted() {
+            None => (Some(far_end.ip()), Some(far_end.port()), learned),
             Some(Wanted::EachItsOwn) => (None, None, None),
             Some(Wanted::Address(ip, port)) => (Some(*ip), Some(*port), None),
             Some(Wanted::Host(name, port)) => (None, Some(*port), Some(self.scrubber.name(name))),
         };
-        Destination { ip, port, host: host.or(asked_for), recipient: None, via, proof }
+        Destination { ip, port, host: host.or(other_name), recipient: None, via, proof }
     }
 
     /// The leak of a finding in a write whose flow nobody knows.
@@ -77,12 +104,18 @@ impl Teller<'_> {
         process: Option<&ProcessFacts>,
         told: Told,
     ) -> Option<Leak> {
-        let facts = FlowFacts { remote: None, role: Role::Unknown, encrypted: true, process };
+        let names = FarNames { own: names_of([told.finding.host.as_ref()]), learned: Vec::new() };
+        let facts = FlowFacts { remote: None, role: Role::Unknown, encrypted: true, process, names: &names };
         let verdict = self.verdict(&facts, &told)?;
+        let recipient = self.policy.recipient(&facts).map(|recipient| self.scrubber.name(&recipient.owner));
         let mut leak = self.base(verdict, told, process);
         self.complete_process(&mut leak, call.tgid, &call.comm);
         leak.outcome = Some(Outcome::Unknown);
-        leak.transport = Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None });
+        if let Some(destination) = &mut leak.destination {
+            destination.recipient = recipient;
+        }
+        leak.transport =
+            Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None, weak: false });
         Some(leak)
     }
 
@@ -95,7 +128,9 @@ impl Teller<'_> {
         told: Told,
     ) -> Option<Leak> {
         let remote = flow.map(FlowState::remote);
-        let facts = FlowFacts { remote, role: Role::Server, encrypted: told.encrypted, process };
+        let names = FarNames::default();
+        let (role, encrypted) = (Role::Server, told.encrypted);
+        let facts = FlowFacts { remote, role, encrypted, process, names: &names };
         let verdict = self.verdict(&facts, &told)?;
         let (outcome, certain) = (told.outcome, told.certain);
         let mut leak = self.base(verdict, told, process);
@@ -111,8 +146,15 @@ impl Teller<'_> {
             via: None,
             proof: if certain { Proof::Proven } else { Proof::Unknown },
         });
-        leak.transport = Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None });
+        leak.transport =
+            Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None, weak: false });
         Some(leak)
+    }
+
+    /// What the far end of a flow is called, by the flow, by the message, and by DNS answers.
+    fn names(&self, flow: &FlowState, host: Option<&Scrubbed>) -> FarNames {
+        let own = names_of([flow.server_name.as_ref(), host]);
+        FarNames { own, learned: self.learned.names(flow.remote().ip(), self.now) }
     }
 
     /// What the kernel itself told of a process that had ended before we looked.
@@ -132,7 +174,8 @@ impl Teller<'_> {
         let finding = &told.finding;
         let waits = finding.tie.is_some_and(|tie| tie.waits.is_some());
         let confidence = if waits { Confidence::High } else { finding.confidence };
-        let hit = HitFacts { part: finding.location.part, class: finding.class, confidence };
+        let hit = HitFacts::at(&finding.location, finding.class, confidence);
+        let hit = HitFacts { citizens: finding.citizens, ..hit };
         self.policy.verdict(facts, &hit)
     }
 
@@ -142,7 +185,7 @@ impl Teller<'_> {
             also_breaks: verdict.also_breaks,
             direction: Some(Direction::Egress),
             host: Some(self.host.clone()),
-            process: process.map(|process| self.process(process)),
+            process: process.map(|process| process_of(process, &self.scrubber)),
             system: process
                 .and_then(|process| self.policy.system_of(process))
                 .map(|system| self.system(system)),
@@ -159,35 +202,41 @@ impl Teller<'_> {
         }
     }
 
-    /// A process, its names scrubbed.
-    pub fn process(&self, facts: &ProcessFacts) -> Process {
-        let name = |text: &Option<String>| text.as_ref().map(|text| self.scrubber.name(text));
-        Process {
-            pid: Some(facts.pid),
-            comm: facts.comm.as_ref().map(|comm| self.scrubber.comm(comm)),
-            exe: name(&facts.exe),
-            unit: name(&facts.unit),
-            container: name(&facts.container),
-            package: None,
-            package_version: None,
-            started_at: facts.started_at,
-        }
-    }
-
     fn system(&self, system: &config::System) -> System {
         System {
             name: self.scrubber.name(&system.name),
             vendor: system.vendor.as_ref().map(|vendor| self.scrubber.name(vendor)),
             controller: system.controller.as_ref().map(|controller| self.scrubber.name(controller)),
+            processor: system.processor.as_ref().map(|processor| self.scrubber.name(processor)),
         }
     }
+}
 
-    /// Whose account a flow is.
-    pub fn holder(&self, flow: &FlowState) -> Holder {
-        let process = flow.process.as_ref().map(Arc::as_ref).map(|process| self.process(process));
-        let remote = flow.remote();
-        let destination = Endpoint { ip: remote.ip(), port: remote.port(), host: flow.server_name.clone() };
-        Holder { process, destination: Some(destination) }
+/// The names that are names, not addresses. A number in one was taken out, so no entry fits it.
+fn names_of<const N: usize>(names: [Option<&Scrubbed>; N]) -> Vec<HostName> {
+    names.into_iter().flatten().filter_map(|name| HostName::of_authority(name.as_str())).collect()
+}
+
+/// Whose account a flow is.
+pub fn holder(flow: &FlowState, scrubber: &Scrubber) -> Holder {
+    let process = flow.process.as_ref().map(|process| process_of(process, scrubber));
+    let remote = flow.remote();
+    let destination = Endpoint { ip: remote.ip(), port: remote.port(), host: flow.server_name.clone() };
+    Holder { process, destination: Some(destination) }
+}
+
+/// A process, its names scrubbed.
+fn process_of(facts: &ProcessFacts, scrubber: &Scrubber) -> Process {
+    let name = |text: &Option<String>| text.as_ref().map(|text| scrubber.name(text));
+    Process {
+        pid: Some(facts.pid),
+        comm: facts.comm.as_ref().map(|comm| scrubber.comm(comm)),
+        exe: name(&facts.exe),
+        unit: name(&facts.unit),
+        container: name(&facts.container),
+        package: name(&facts.package),
+        package_version: name(&facts.package_version),
+        started_at: facts.started_at,
     }
 }
 

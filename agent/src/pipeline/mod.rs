@@ -5,9 +5,11 @@
 //! session may still be in the ring.
 
 mod blind;
+mod contradictions;
 mod flow;
 mod flowless;
 mod leaks;
+mod learned;
 mod losses;
 mod plain;
 mod proving;
@@ -21,13 +23,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cprvagt_abi::{Counter, Flow, TlsHello, Verdict};
+use cprvagt_abi::{Counter, Flow, TlsHello, Verdict, WireData};
 use cprvagt_report::{Host, Leak, Ledger};
 
 use self::{
     blind::BlindSpots,
+    contradictions::Contradictions,
     flow::{FlowState, Told},
     leaks::Teller,
+    learned::Learned,
     losses::Losses,
     proving::{Proving, now_unix},
     requests::Requests,
@@ -97,6 +101,8 @@ pub struct Pipeline {
     book: Book,
     blind_spots: BlindSpots,
     proving: Proving,
+    learned: Learned,
+    contradictions: Contradictions,
     losses: Losses,
 }
 
@@ -118,6 +124,8 @@ impl Pipeline {
             book: Book::open(),
             blind_spots: BlindSpots::new(Instant::now()),
             proving: Proving::default(),
+            learned: Learned::default(),
+            contradictions: Contradictions::default(),
             losses: Losses::none(),
         }
     }
@@ -128,6 +136,7 @@ impl Pipeline {
             Record::FlowOpen(open) => self.open(open.flow, now),
             Record::FlowEnd(end) => self.end(&end.flow, now, ask),
             Record::WireData(data, bytes) => {
+                self.learn(&data, bytes, now);
                 self.on_flow(data.flow, now, ask, |flow, lens| flow.wire_data(&data, bytes, lens));
             }
             Record::TlsHello(hello, bytes) => self.hello(&hello, bytes, now, ask),
@@ -182,9 +191,17 @@ impl Pipeline {
         Lens { key, sealer, policy, fields, origin, now_unix: now_unix() }
     }
 
-    fn teller(&self) -> Teller<'_> {
-        let scrubber = Scrubber::at(now_unix());
-        Teller { policy: &self.policy, host: &self.host, scrubber }
+    fn teller(&self, now: Instant) -> Teller<'_> {
+        let Self { policy, host, learned, contradictions, .. } = self;
+        Teller { policy, host, scrubber: Scrubber::at(now_unix()), learned, contradictions, now }
+    }
+
+    /// What a name server on this host answers to others, containers above all.
+    fn learn(&mut self, data: &WireData, bytes: &[u8], now: Instant) {
+        let is_whole = data.offset == 0 && data.left == 0;
+        if is_whole && self.flows.get(&data.flow).is_some_and(FlowState::is_name_server) {
+            self.learned.answer(bytes, now);
+        }
     }
 
     fn process_of(&mut self, tgid: u32, now: Instant) -> Option<Arc<ProcessFacts>> {
@@ -229,7 +246,7 @@ impl Pipeline {
 
     fn tell(&mut self, id: u64, told: Vec<Told>, now: Instant, ask: &mut dyn FnMut(Request)) {
         let Some(flow) = self.flows.get(&id) else { return };
-        let teller = self.teller();
+        let teller = self.teller(now);
         let tied = |told: Told| (told.finding.tie, teller.leak(flow, told));
         let leaks: Vec<_> = told.into_iter().map(tied).filter_map(|(tie, leak)| Some((tie, leak?))).collect();
         self.tell_all(leaks, now, ask);
@@ -338,7 +355,7 @@ impl Pipeline {
         let flows = self.flows.values_mut();
         let new: Vec<u64> = flows.filter_map(|flow| flow.becomes_blind().then_some(flow.kernel.id)).collect();
         for flow in new.iter().filter_map(|id| self.flows.get(id)) {
-            let holder = self.teller().holder(flow);
+            let holder = leaks::holder(flow, &Scrubber::at(now_unix()));
             self.blind_spots.tell(&flow.account_so_far(), &holder);
         }
     }
@@ -370,7 +387,7 @@ impl Pipeline {
             return;
         }
         flow.settle_account();
-        let holder = self.teller().holder(&flow);
+        let holder = leaks::holder(&flow, &Scrubber::at(now_unix()));
         self.blind_spots.tell(&flow.account, &holder);
         self.book.enter(flow.kernel.wire_bytes, &flow.account, &holder);
     }
@@ -405,6 +422,11 @@ impl Pipeline {
         self.policy = policy;
     }
 
+    /// Whether an entry of the policy has expired.
+    pub fn policy_is_outdated(&self, now_unix: i64) -> bool {
+        self.policy.is_outdated(now_unix)
+    }
+
     /// How many flows are known and have not ended.
     pub fn open_flows(&self) -> usize {
         self.flows.values().filter(|flow| flow.ended.is_none()).count()
@@ -414,12 +436,13 @@ impl Pipeline {
     /// with the kernel's totals. The others are entered when they do, or end.
     pub fn ledger(&self, kernel: &HashMap<u64, Flow>) -> Ledger {
         let mut book = self.book.clone();
+        let scrubber = Scrubber::at(now_unix());
         let going_on = self.flows.iter().filter(|(_, flow)| flow.kernel.verdict == Verdict::Inspect as u32);
         for (id, flow) in going_on {
             if let Some(totals) = kernel.get(id)
                 && let Some(account) = flow.balanced_account(totals)
             {
-                book.enter(totals.wire_bytes, &account, &self.teller().holder(flow));
+                book.enter(totals.wire_bytes, &account, &leaks::holder(flow, &scrubber));
             }
         }
         book.close()

@@ -11,6 +11,8 @@ use crate::{
     join::sample::{self, CallSample, FlowSample},
 };
 
+#[path = "naming_tests.rs"]
+mod naming;
 #[path = "proving_tests.rs"]
 mod proving;
 
@@ -26,7 +28,7 @@ struct World {
 
 impl World {
     fn new(config: &str) -> Self {
-        let policy = Policy::new(&Config::parse(config).unwrap()).unwrap();
+        let policy = Policy::new(&Config::parse(config).unwrap(), 0).unwrap();
         let host = Host { name: Scrubber::at(0).name(b"host"), id: HostId::new([7; 16]) };
         let keys = Keys { key: Key::random().unwrap(), sealer: None };
         let processes = Processes::new(Box::new(crate::procfs::Procfs::default()));

@@ -12,7 +12,7 @@ use super::waiting::{Waiter, Waiting};
 use crate::{
     fields::Fields,
     inspect::{self, Tie},
-    judge::{HitFacts, Policy},
+    judge::Policy,
 };
 
 /// See the module.
@@ -62,8 +62,7 @@ fn raise(fields: &Fields, policy: &Policy, field: FieldId, waiter: &mut Waiter) 
     leak.score = leak.score.max(inspect::reported(floor));
     // The surest comes first.
     leak.confidence = leak.confidence.min(inspect::confidence(floor.confidence()));
-    let hit = HitFacts { part: leak.location.part, class: leak.class, confidence: leak.confidence };
-    policy.tells(&hit)
+    policy.tells(leak.class, leak.confidence)
 }
 
 /// Now, in seconds since 1970.

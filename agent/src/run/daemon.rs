@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval, timeout_at};
 use zerocopy::IntoBytes as _;
 
+use super::config_file::ConfigFile;
 use super::parts::{Heard, Part};
 use super::plan::Plan;
 use super::protocol::{FromInspect, InspectStatus, ToInspect};
@@ -25,6 +26,8 @@ use super::status::StatusSocket;
 use super::{RunError, confine, facts};
 use crate::capture::{Capture, CaptureOptions, Opener};
 use crate::channel::send_descriptors;
+use crate::config::changes;
+use crate::judge::{Policy, turn};
 use crate::send::protocol::{FromSend, SendStatus, ToSend};
 
 /// How often newly mapped files are looked at when nothing says that there are any.
@@ -35,6 +38,10 @@ const SURVEY_EVERY: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How long the inspect process may take to tell what waits, the send process to be ready, the broker to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a configuration with another port for the collector cannot come into force.
+const OTHER_PORT: &str = "[collector] url has another port, which the send process has given up reaching; restart to \
+                          change it";
 
 /// What happens.
 enum Event {
@@ -53,6 +60,11 @@ pub struct Daemon {
     signals: Signals,
     status: StatusSocket,
     since: Moment,
+    /// The text of the configuration file that was looked at last; `None`: it could not be read.
+    config_seen: Option<String>,
+    config_since: Moment,
+    /// Why the configuration in force is not what the file says.
+    config_problem: Option<String>,
     inspect_said: (Instant, InspectStatus),
     ledger: Value,
     send_said: (Instant, Option<Box<SendStatus>>),
@@ -104,6 +116,7 @@ impl Daemon {
         send_descriptors(&inspect.control, &[capture.ring_descriptor()?.as_fd()])?;
         await_ready(&mut events, "inspect").await?;
         let now = Instant::now();
+        let config_seen = Some(plan.text.clone());
         Ok(Self {
             plan,
             capture,
@@ -114,6 +127,9 @@ impl Daemon {
             signals,
             status,
             since: Moment::now(),
+            config_seen,
+            config_since: Moment::now(),
+            config_problem: None,
             inspect_said: (now, InspectStatus::default()),
             ledger: Value::Null,
             send_said: (now, None),
@@ -127,6 +143,7 @@ impl Daemon {
     /// One of the processes is gone, or the kernel refuses something that it should not.
     pub async fn run(mut self) -> Result<(), RunError> {
         let mut wakes = self.capture.wakes(None)?;
+        let config_file = watch_config(&self.plan);
         let (mut look, mut survey) = (interval(LOOK_EVERY), interval(SURVEY_EVERY));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         survey.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -140,6 +157,7 @@ impl Daemon {
                 _ = look.tick() => {}
                 _ = survey.tick() => self.survey()?,
                 event = self.events.recv() => self.hear(event)?,
+                () = config_changed(config_file.as_ref()) => self.reload_if_changed()?,
                 _ = self.signals.hangup.recv() => self.reload()?,
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.terminate.recv() => break,
@@ -196,6 +214,7 @@ impl Daemon {
         }
         self.inspect.tell(&ToInspect::Counters(self.capture.counters()?.to_vec()))?;
         self.send.tell(&ToSend::Status)?;
+        self.expire()?;
         self.capture.refresh_addresses()?;
         self.capture.leave_unused_files();
         self.capture.flush_logs();
@@ -216,6 +235,9 @@ impl Daemon {
                 "capture": std::process::id(), "broker": self.broker.pid(),
                 "inspect": self.inspect.pid(), "send": self.send.pid(),
             },
+            "config": {
+                "file": self.plan.path, "in_force_since": self.config_since, "problem": self.config_problem,
+            },
             "attached_files": self.capture.attached_files(),
             "inspect": {
                 "open_flows": inspect.open_flows, "leaks": inspect.leaks, "queued_leaks": inspect.queued_leaks,
@@ -231,30 +253,59 @@ impl Daemon {
         if let Ok(begun) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, begun]);
         }
-        match self.plan.reloaded() {
-            Ok(plan) if !self.plan.reaches_as(&plan) => {
-                tracing::error!(
-                    "the configuration stays as it was: [collector] url has another port, which the send process has \
-                     given up reaching; restart to change it"
-                );
+        self.config_seen = self.plan.text_on_disk();
+        let problem = match self.plan.reloaded() {
+            Ok(plan) if !self.plan.reaches_as(&plan) => Some(OTHER_PORT.to_owned()),
+            Ok(plan) => {
+                self.adopt(plan)?;
+                None
             }
-            Ok(plan) => self.adopt(plan)?,
-            Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = &problem {
+            tracing::error!("the configuration stays as it was: {problem}");
         }
+        self.config_problem = problem;
+        self.status.say(&self.tell_status());
         notify(&[NotifyState::Ready]);
         Ok(())
+    }
+
+    /// The same when something in the file's folder has changed, if the file has.
+    fn reload_if_changed(&mut self) -> Result<(), RunError> {
+        if self.plan.text_on_disk() == self.config_seen { Ok(()) } else { self.reload() }
     }
 
     fn adopt(&mut self, plan: Plan) -> Result<(), RunError> {
         for what in self.plan.needs_restart(&plan) {
             tracing::warn!("{what} takes effect with the next start");
         }
-        self.capture.set_allow(&self.plan.policy.allow_prefixes(), &plan.policy.allow_prefixes())?;
-        self.inspect.tell(&ToInspect::Policy(plan.text.clone()))?;
+        self.set_policy(&plan.policy, plan.text.clone())?;
         self.send.tell(&ToSend::Reload(plan.send_settings()))?;
+        for change in changes(&self.plan.config, &plan.config) {
+            tracing::warn!("configuration: {change}");
+        }
         self.plan = plan;
+        self.config_since = Moment::now();
         tracing::info!("the configuration was read again and is in force");
         Ok(())
+    }
+
+    /// Lets go of entries that have expired.
+    fn expire(&mut self) -> Result<(), RunError> {
+        if let Some(policy) = self.plan.policy_if_outdated()? {
+            self.set_policy(&policy, self.plan.text.clone())?;
+            self.plan.policy = policy;
+            tracing::warn!("an [[allow]] entry has expired and holds no more; `cprvagt check` names it");
+        }
+        Ok(())
+    }
+
+    /// The kernel first: what it lets pass uncopied cannot be judged later.
+    fn set_policy(&mut self, policy: &Policy, text: String) -> Result<(), RunError> {
+        let (gone, changed) = turn(&self.plan.policy.allow_prefixes(), &policy.allow_prefixes());
+        self.capture.set_allow(&gone, &changed)?;
+        Ok(self.inspect.tell(&ToInspect::Policy(text))?)
     }
 
     /// Taps off first, so that the ring and the flow table tell of the same bytes; then each process in the
@@ -277,6 +328,22 @@ impl Daemon {
             return Err(RunError::Failed("send", ended.to_string()));
         }
         Ok(())
+    }
+}
+
+/// Watches the configuration file; without that SIGHUP still works.
+fn watch_config(plan: &Plan) -> Option<ConfigFile> {
+    let watched = ConfigFile::watch(&plan.path);
+    let told =
+        |error| tracing::warn!(%error, "changes of the configuration file are not noticed: send SIGHUP");
+    watched.map_err(told).ok()
+}
+
+/// Waits until something in the file's folder has changed, for ever if that cannot be known.
+async fn config_changed(file: Option<&ConfigFile>) {
+    match file {
+        Some(file) => file.changed().await,
+        None => std::future::pending().await,
     }
 }
 

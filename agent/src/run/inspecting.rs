@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use cprvagt_abi::{Counter, Flow};
-use cprvagt_report::{Ledger, Level};
+use cprvagt_report::{Ledger, Level, Moment};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zerocopy::FromBytes as _;
 use zeroize::Zeroizing;
@@ -293,7 +293,7 @@ fn policy(config: &str, min: Option<Level>) -> Result<Policy, RunError> {
     let mut config =
         Config::parse(config).map_err(|_| RunError::Internal("a configuration that was valid"))?;
     config.report.min_confidence = min.unwrap_or(config.report.min_confidence);
-    Ok(Policy::new(&config)?)
+    Ok(Policy::new(&config, Moment::now().0.as_second())?)
 }
 
 /// Flows, one after the other, by id; what is cut off at the end is left out.

@@ -10,6 +10,7 @@
 //! Capture starts the other three. Records stay in the ring, which inspect reads itself; sealed reports go from
 //! inspect to send; everything else are small messages with capture.
 
+mod config_file;
 mod confine;
 mod daemon;
 mod facts;

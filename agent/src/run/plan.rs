@@ -18,7 +18,7 @@ use crate::send::protocol::Settings;
 /// What is decided before the start, and again at a reload.
 pub struct Plan {
     /// The file that was read.
-    path: PathBuf,
+    pub path: PathBuf,
     /// Its text.
     pub text: String,
     /// What it says.
@@ -67,7 +67,7 @@ impl Plan {
     pub fn make(config: Option<&Path>, options: &cli::Run) -> Result<Self, PlanError> {
         let path = config.unwrap_or(Path::new(crate::config::DEFAULT_PATH)).to_owned();
         let (text, config) = Config::find_text(config)?;
-        let policy = Policy::new(&config)?;
+        let policy = Policy::new(&config, Moment::now().0.as_second())?;
         let dir = &config.collector.enrolment;
         let enrolment = Enrolment::read(dir)?.ok_or_else(|| PlanError::NotEnrolled(dir.clone()))?;
         let key = Key::of(&config)?;
@@ -85,6 +85,21 @@ impl Plan {
         let options = cli::Run { runtime_dir: self.runtime_dir.clone(), json: self.json, min: None };
         let plan = Self::make(Some(&self.path), &options).map_err(RunError::Plan)?;
         Ok(Self { min: self.min, ..plan })
+    }
+
+    /// The text of the file as it is now; `None` when it cannot be read.
+    pub fn text_on_disk(&self) -> Option<String> {
+        std::fs::read_to_string(&self.path).ok()
+    }
+
+    /// Makes the policy anew without the entries that have expired, if any has.
+    ///
+    /// # Errors
+    /// The policy does not fit the kernel's tables.
+    pub fn policy_if_outdated(&self) -> Result<Option<Policy>, PlanError> {
+        let now_unix = Moment::now().0.as_second();
+        let is_outdated = self.policy.is_outdated(now_unix);
+        Ok(is_outdated.then(|| Policy::new(&self.config, now_unix)).transpose()?)
     }
 
     /// What differs in `next` and cannot be changed while the daemon runs.

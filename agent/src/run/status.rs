@@ -143,6 +143,7 @@ pub fn lines(status: &Value) -> Vec<String> {
                 text("/processes/send")
             ),
         ),
+        ("configuration", configuration(status)),
         ("TLS files probed", text("/attached_files")),
         ("open flows", text("/inspect/open_flows")),
         (
@@ -190,6 +191,18 @@ pub fn lines(status: &Value) -> Vec<String> {
     let blind = blind_spots(status).into_iter().map(|spot| ("cannot be read", spot));
     let coverage = coverage(status).into_iter().map(|row| ("read", row));
     rows.into_iter().chain(coverage).chain(blind).map(|(name, value)| format!("{name:<18} {value}")).collect()
+}
+
+/// Which configuration holds, and whether that is what its file says.
+fn configuration(status: &Value) -> String {
+    let text = |name: &str| status["config"][name].as_str();
+    let (file, since) = (text("file").unwrap_or("-"), text("in_force_since").unwrap_or("-"));
+    match text("problem") {
+        Some(problem) => {
+            format!("NOT as {file} says now; what was read at {since} holds. {}", problem.replace('\n', "; "))
+        }
+        None => format!("{file}, in force since {since}"),
+    }
 }
 
 /// The worst blind spots of the ledger, which has the worst first.
@@ -267,6 +280,23 @@ mod tests {
             "9 bytes (opaque), a program not known -> several destinations",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_configuration_that_is_not_in_force_is_an_alarm() {
+        let config =
+            |problem: Value| json!({"config": {"file": "/a", "in_force_since": "t", "problem": problem}});
+        let line = |status: &Value| lines(status).into_iter().find(|line| line.starts_with("configuration"));
+        let cases = [
+            (Value::Null, "configuration      /a, in force since t"),
+            (
+                json!("1: x\n2: y"),
+                "configuration      NOT as /a says now; what was read at t holds. 1: x; 2: y",
+            ),
+        ];
+        for (problem, expected) in cases {
+            assert_eq!(line(&config(problem)).as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Exits for ScanError {
 pub fn run(config: &Config, options: &cli::Scan) -> Result<Exit, ScanError> {
     privacy::forbid_dumps().map_err(ScanError::Dumps)?;
     let now_unix = options.now.unwrap_or_else(|| Moment::now().0).as_second();
-    let (policy, key) = (Policy::new(config)?, Key::of(config)?);
+    let (policy, key) = (Policy::new(config, now_unix)?, Key::of(config)?);
     let mut scan = Scan {
         // Each number for itself: its reasons are its own.
         lens: Lens {
@@ -185,8 +185,7 @@ impl Scan<'_> {
 
 /// What is told of a number in a file: no rule was applied to it but being found.
 fn leak(finding: Finding, path: &Scrubbed) -> Leak {
-    let facts =
-        HitFacts { part: finding.location.part, class: finding.class, confidence: finding.confidence };
+    let facts = HitFacts::at(&finding.location, finding.class, finding.confidence);
     let source = Source { path: path.clone(), offset: finding.offset };
     Leak { source: Some(source), ..finding.into_leak(Rule::Found, judge::severity_of_found(&facts)) }
 }

@@ -42,7 +42,8 @@ pub(super) fn leak(host: &str, citizen: u8) -> Leak {
 fn clear(mut leak: Leak, second: i64) -> Leak {
     leak.observed_at = moment(second);
     leak.rule = Rule::Cleartext;
-    leak.transport = Some(Transport { protocol: Protocol::Tcp, encrypted: false, tls_version: None });
+    leak.transport =
+        Some(Transport { protocol: Protocol::Tcp, encrypted: false, tls_version: None, weak: false });
     let destination = leak.destination.as_mut().unwrap();
     (destination.host, destination.proof) = (None, Proof::Unknown);
     leak

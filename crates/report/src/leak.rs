@@ -154,6 +154,9 @@ pub struct System {
     /// The data controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<Scrubbed>,
+    /// Who processes the data for the controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<Scrubbed>,
 }
 
 /// Where the message went.
@@ -188,6 +191,9 @@ pub struct Transport {
     /// `1.2`, `1.3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_version: Option<Label>,
+    /// Encrypted with a version of TLS that is not secure any more (RFC 8996); left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weak: bool,
 }
 
 /// Where in the message the number stood.

@@ -74,6 +74,7 @@ fn whole() -> Leak {
             name: name("TastSelv"),
             vendor: Some(name("Leverandør A/S")),
             controller: Some(name("Myndighed X")),
+            processor: Some(name("Drift A/S")),
         }),
         destination: Some(Destination {
             ip: Some("2001:db8::5".parse().unwrap()),
@@ -86,7 +87,8 @@ fn whole() -> Leak {
         transport: Some(Transport {
             protocol: Protocol::Tcp,
             encrypted: true,
-            tls_version: Some("1.3".into()),
+            tls_version: Some("1.1".into()),
+            weak: true,
         }),
         tap: Some("openssl.SSL_write".into()),
         location: Location {
@@ -133,10 +135,10 @@ fn every_field_has_the_name_of_the_contract() {
         "process":{"pid":4711,"comm":"nginx","exe":"/usr/sbin/nginx","unit":"nginx.service",
         "container":"web","package":"nginx","package_version":"1.22.1-9",
         "started_at":"2020-09-13T12:26:40.000000000Z"},
-        "system":{"name":"TastSelv","vendor":"Leverandør A/S","controller":"Myndighed X"},
+        "system":{"name":"TastSelv","vendor":"Leverandør A/S","controller":"Myndighed X","processor":"Drift A/S"},
         "destination":{"ip":"2001:db8::5","port":443,"host":"stats.example","recipient":"Stats Inc.",
         "via":"proxy.example","proof":"proven"},
-        "transport":{"protocol":"tcp","encrypted":true,"tls_version":"1.3"},
+        "transport":{"protocol":"tcp","encrypted":true,"tls_version":"1.1","weak":true},
         "tap":"openssl.SSL_write",
         "location":{"protocol":"http/1.1","part":"url.query","field":"cpr","path":"/borger/{}"},
         "decodings":["chunked","gzip"],"also_present":["email"]}"#,

@@ -53,7 +53,12 @@ pub fn leak(citizen: u128, host: &str) -> Leak {
             via: None,
             proof: Proof::Proven,
         }),
-        transport: Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None }),
+        transport: Some(Transport {
+            protocol: Protocol::Tcp,
+            encrypted: true,
+            tls_version: None,
+            weak: false,
+        }),
         tap: Some("openssl.SSL_write".into()),
         location: Location {
             protocol: "http/1.1".into(),
