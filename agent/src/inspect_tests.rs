@@ -235,3 +235,26 @@ fn long_json_strings_are_read_as_a_whole() {
         assert_eq!(told("high", &[&post(HEAD, "application/json", &json)]), ["json t"], "{before}");
     }
 }
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// Two streams take turns: each message has told its number, whoever's turn it is.
+#[test]
+fn messages_that_interleave_tell_each_number_once() {
+    let n = number(1);
+    let (headers, data) = (|stream| frame(1, 4, stream, &[0x83, 0x86, 0x84]), format!("{{\"cpr\":\"{n}\""));
+    let more = format!(",\"again\":{{\"cpr\":\"{n}\"}}}}");
+    let stream = [
+        headers(1),
+        headers(3),
+        frame(0, 0, 1, data.as_bytes()),
+        frame(0, 0, 3, data.as_bytes()),
+        frame(0, 1, 1, more.as_bytes()),
+        frame(0, 1, 3, more.as_bytes()),
+    ];
+    let pieces: Vec<&[u8]> = stream.iter().map(Vec::as_slice).collect();
+    assert_eq!(told("medium", &pieces), ["json cpr", "json cpr"]);
+}

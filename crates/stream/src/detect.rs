@@ -1,4 +1,8 @@
-//! Whether bytes begin an HTTP/1 message.
+//! What protocol a stream speaks, by its first bytes alone: evidence, never a port.
+//!
+//! *Invariants*: what was decided of the first bytes stays so with more of them.
+
+use crate::http2;
 
 /// Methods of RFC 9110 and RFC 5789, WebDAV (RFC 4918, 3253, 5323), and some that caches and calendars use.
 const METHODS: &[&[u8]] = &[
@@ -45,11 +49,34 @@ pub(crate) enum Verdict {
     /// Too few to tell.
     Wait,
     Http(Kind),
+    Known(Known),
     Other,
 }
 
-/// Judges the first bytes of what may be a message. Decides within 32 bytes.
+/// A protocol with a [`Session`](crate::session::Session) of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Http2,
+}
+
+/// Readers that know by the first bytes whether these are theirs.
+const READERS: &[fn(&[u8]) -> Verdict] = &[http1, http2::frame::verdict];
+
+/// Judges the first bytes of a stream, or those behind a pause.
 pub(crate) fn verdict(bytes: &[u8]) -> Verdict {
+    let mut verdict = Verdict::Other;
+    for reader in READERS {
+        match reader(bytes) {
+            Verdict::Other => {}
+            Verdict::Wait => verdict = Verdict::Wait,
+            decided => return decided,
+        }
+    }
+    verdict
+}
+
+/// Whether bytes begin an HTTP/1 message. Decides within 32 bytes.
+fn http1(bytes: &[u8]) -> Verdict {
     let lead = lead(bytes);
     let start = &bytes[lead..];
     let begins = |token: &&[u8]| start.starts_with(token);
@@ -103,7 +130,8 @@ mod tests {
             ("HTTP/1.1 200 OK", Verdict::Http(Kind::Response)),
             ("HTTP/2", Verdict::Other),
             ("PROPPATC", Verdict::Wait),
-            ("PRI * HTTP/2.0", Verdict::Other),
+            ("PRI * HTTP/2.0", Verdict::Wait),
+            ("PRI * HTTP/2.1", Verdict::Other),
             ("\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nGET / ", Verdict::Other),
             ("\u{16}\u{3}\u{1}", Verdict::Other),
         ];

@@ -52,6 +52,15 @@ impl Plain {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Appends what `fill` adds, at most `most` bytes: with more the block could move and leave its content behind.
+    pub(crate) fn append_with<T>(&mut self, most: usize, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let needed = self.len() + most;
+        if needed > self.0.capacity() {
+            self.move_to(needed.max(self.0.capacity() * 2));
+        }
+        fill(&mut self.0)
+    }
+
     /// Forgets the first `count` bytes.
     pub(crate) fn drop_front(&mut self, count: usize) {
         let count = count.min(self.len());

@@ -48,6 +48,22 @@ pub enum Protocol {
     Http11,
     /// Nothing known.
     Raw,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
+    /// WebSocket (RFC 6455).
+    WebSocket,
+    /// SMTP (RFC 5321) and the mail in it.
+    Smtp,
+    /// DNS (RFC 1035).
+    Dns,
+    /// Syslog (RFC 5424, RFC 3164).
+    Syslog,
+    /// PostgreSQL's protocol, version 3.
+    Postgres,
+    /// Redis's protocol (RESP).
+    Redis,
 }
 
 impl Protocol {
@@ -56,7 +72,21 @@ impl Protocol {
         match self {
             Self::Http11 => "http/1.1",
             Self::Raw => "raw",
+            Self::Http2 => "http/2",
+            Self::Grpc => "grpc",
+            Self::WebSocket => "websocket",
+            Self::Smtp => "smtp",
+            Self::Dns => "dns",
+            Self::Syslog => "syslog",
+            Self::Postgres => "postgresql",
+            Self::Redis => "redis",
         }
+    }
+
+    /// Whether messages of one direction of a stream may overlap: the number of a later window is then not always
+    /// the higher one.
+    pub const fn interleaves(self) -> bool {
+        matches!(self, Self::Http2 | Self::Grpc)
     }
 }
 
@@ -83,6 +113,22 @@ pub enum Part {
     Body,
     /// Stream bytes as such.
     Raw,
+    /// The text of a database query.
+    Sql,
+    /// The key of a store.
+    Key,
+    /// A value without a name of its own: of a query's parameter, of a key, of a numbered field.
+    Value,
+    /// A name that is asked for.
+    DnsName,
+    /// Sender or recipient that a mail server is told.
+    MailEnvelope,
+    /// A header field of a mail or of a part of one.
+    MailHeader,
+    /// The text of a mail.
+    MailBody,
+    /// A log message, or an element of one.
+    Log,
 }
 
 impl Part {
@@ -99,6 +145,14 @@ impl Part {
             Self::Json => "json",
             Self::Body => "body",
             Self::Raw => "raw",
+            Self::Sql => "sql",
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::DnsName => "dns.name",
+            Self::MailEnvelope => "mail.envelope",
+            Self::MailHeader => "mail.header",
+            Self::MailBody => "mail.body",
+            Self::Log => "log",
         }
     }
 
@@ -119,6 +173,8 @@ pub enum Decoding {
     FormPlus,
     /// Escapes in JSON strings (RFC 8259, section 7).
     JsonEscape,
+    /// Header compression (RFC 7541).
+    Hpack,
 }
 
 impl Decoding {
@@ -129,6 +185,7 @@ impl Decoding {
             Self::Percent => "percent",
             Self::FormPlus => "form-plus",
             Self::JsonEscape => "json-escape",
+            Self::Hpack => "hpack",
         }
     }
 }

@@ -194,7 +194,6 @@ fn parts_of_the_corners() {
         ("POST / HTTP/1.1|Transfer-Encoding: chunked||0||# later", Part::Raw, 1, Protocol::Raw),
         ("POST / HTTP/1.1|Transfer-Encoding: chunked||5|abcdeX|#", Part::Raw, 1, Protocol::Raw),
         ("GET 2|#", Part::Raw, 0, Protocol::Raw),
-        ("PRI * HTTP/2.0||SM||#", Part::Raw, 0, Protocol::Raw),
     ];
     for (stream, part, message, protocol) in cases {
         let bytes = wire(&stream.replace('#', NANCY));
