@@ -25,7 +25,8 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
-    let mut folders: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut folders: Vec<_> =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     folders.sort();
     folders.iter().map(|folder| case(folder)).collect()
 }
@@ -33,8 +34,8 @@ fn cases() -> Vec<Case> {
 fn case(folder: &Path) -> Case {
     let expected = fs::read_to_string(folder.join("expected")).unwrap_or_default();
     Case {
-        name: folder.file_name().unwrap().to_string_lossy().into_owned(),
-        input: fs::read(folder.join("input")).unwrap(),
+        name: folder.file_name().expect("a name").to_string_lossy().into_owned(),
+        input: fs::read(folder.join("input")).expect("a stream"),
         expected: expected.lines().map(str::to_owned).collect(),
     }
 }
@@ -112,8 +113,12 @@ fn pauses_lose_nothing() {
 /// A connection that is joined at any frame is read from there on.
 #[test]
 fn http2_joined_late() {
-    let case = cases().into_iter().find(|case| case.name == "http2-node").unwrap();
-    let second = case.input.windows(9).position(|header| header == b"\0\0\x30\x01\x04\0\0\0\x03").unwrap();
+    let case = cases().into_iter().find(|case| case.name == "http2-node").expect("it is there");
+    let second = case
+        .input
+        .windows(9)
+        .position(|header| header == b"\0\0\x30\x01\x04\0\0\0\x03")
+        .expect("it is there");
     let seen = decode(&case.input[second..], &[]);
     assert!(seen.iter().all(|window| window.protocol == Protocol::Http2));
     let found = told(&seen);
