@@ -31,14 +31,26 @@ pub struct Window<'a> {
     pub message: u64,
     /// What was undone, outermost first.
     pub decodings: &'a [Decoding],
-    /// Whether the content is text or a recognised protocol; false means opaque. See [`crate::is_text`].
+    /// Whether the content is text or a recognised protocol, such as compressed content that was decoded; false means
+    /// opaque. See [`crate::is_text`].
     pub text: bool,
+    /// Where opaque: the bound that kept it from being decoded, if it was one.
+    pub beyond: Option<Bound>,
     /// Stream offsets (bytes since the start, gaps included) this window was made from. Exact, except that
     /// in a chunked body of many small chunks it is the closest known chunk border plus the distance.
     pub source: Range<u64>,
     /// Stream bytes that this window accounts for: the sum over all windows until `finish` is exactly the
     /// number of bytes pushed. 0 for windows that show bytes another window accounts for.
     pub counted: u64,
+}
+
+/// Why something was not decoded that could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bound {
+    /// It looks further back than a decompressor keeps.
+    Window,
+    /// It becomes too much, or lies too deep.
+    Limit,
 }
 
 /// What the bytes were recognised as.
@@ -79,6 +91,18 @@ pub enum Part {
     Form,
     /// A value or key of a JSON text.
     Json,
+    /// Text or an attribute of an XML element.
+    Xml,
+    /// Text or an attribute of an HTML page.
+    Html,
+    /// A part of a multipart body.
+    Multipart,
+    /// The name of a file.
+    Filename,
+    /// The key of a record.
+    Key,
+    /// The value of a record.
+    Value,
     /// Message content as such.
     Body,
     /// Stream bytes as such.
@@ -97,6 +121,12 @@ impl Part {
             Self::Referer => "referer",
             Self::Form => "form",
             Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Html => "html",
+            Self::Multipart => "multipart",
+            Self::Filename => "filename",
+            Self::Key => "key",
+            Self::Value => "value",
             Self::Body => "body",
             Self::Raw => "raw",
         }
@@ -119,6 +149,34 @@ pub enum Decoding {
     FormPlus,
     /// Escapes in JSON strings (RFC 8259, section 7).
     JsonEscape,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// deflate, with a zlib header or without (RFC 1950, RFC 1951).
+    Deflate,
+    /// Brotli (RFC 7932).
+    Brotli,
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// Base64, in either alphabet (RFC 4648).
+    Base64,
+    /// Base 16.
+    Hex,
+    /// Quoted-printable (RFC 2045, section 6.7).
+    QuotedPrintable,
+    /// UTF-16 with a byte order mark.
+    Utf16,
+    /// Character references of HTML and XML.
+    HtmlEntity,
+    /// Escapes of JavaScript strings.
+    JsEscape,
+    /// A member of a zip archive.
+    Zip,
+    /// MessagePack.
+    MessagePack,
+    /// CBOR (RFC 8949).
+    Cbor,
+    /// A number that was sent as one: its digits, with zeroes before them where it has fewer than ten.
+    Integer,
 }
 
 impl Decoding {
@@ -129,6 +187,20 @@ impl Decoding {
             Self::Percent => "percent",
             Self::FormPlus => "form-plus",
             Self::JsonEscape => "json-escape",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "brotli",
+            Self::Zstd => "zstd",
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Utf16 => "utf-16",
+            Self::HtmlEntity => "html-entity",
+            Self::JsEscape => "js-escape",
+            Self::Zip => "zip",
+            Self::MessagePack => "msgpack",
+            Self::Cbor => "cbor",
+            Self::Integer => "integer",
         }
     }
 }
@@ -164,6 +236,7 @@ impl Place {
             message: self.message,
             decodings: &[],
             text: true,
+            beyond: None,
             source: 0..0,
             counted: 0,
         }
