@@ -255,7 +255,7 @@ impl Decoder {
         let framing = head.framing();
         // The answer to HEAD announces a body and has none; a client told not to continue sends none.
         let may_lack = kind == Kind::Response || framing == Framing::Unsaid || head.expects_continue();
-        let body = Box::new(Body::new(place, framing, head.parser()));
+        let body = Box::new(Body::new(place, framing, &head.said()));
         self.state = match framing {
             Framing::None => State::opening(Otherwise::Raw),
             _ if may_lack => State::opening(Otherwise::Body(body)),

@@ -17,6 +17,10 @@ impl Plain {
         &self.0
     }
 
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -31,14 +31,26 @@ pub struct Window<'a> {
     pub message: u64,
     /// What was undone, outermost first.
     pub decodings: &'a [Decoding],
-    /// Whether the content is text or a recognised protocol; false means opaque. See [`crate::is_text`].
+    /// Whether the content is text or a recognised protocol, such as compressed content that was decoded; false means
+    /// opaque. See [`crate::is_text`].
     pub text: bool,
+    /// Where opaque: the bound that kept it from being decoded, if it was one.
+    pub beyond: Option<Bound>,
     /// Stream offsets (bytes since the start, gaps included) this window was made from. Exact, except that
     /// in a chunked body of many small chunks it is the closest known chunk border plus the distance.
     pub source: Range<u64>,
     /// Stream bytes that this window accounts for: the sum over all windows until `finish` is exactly the
     /// number of bytes pushed. 0 for windows that show bytes another window accounts for.
     pub counted: u64,
+}
+
+/// Why something was not decoded that could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bound {
+    /// It looks further back than a decompressor keeps.
+    Window,
+    /// It becomes too much, or lies too deep.
+    Limit,
 }
 
 /// What the bytes were recognised as.
@@ -50,8 +62,6 @@ pub enum Protocol {
     Raw,
     /// HTTP/2 (RFC 9113).
     Http2,
-    /// gRPC over HTTP/2.
-    Grpc,
     /// WebSocket (RFC 6455).
     WebSocket,
     /// SMTP (RFC 5321) and the mail in it.
@@ -73,7 +83,6 @@ impl Protocol {
             Self::Http11 => "http/1.1",
             Self::Raw => "raw",
             Self::Http2 => "http/2",
-            Self::Grpc => "grpc",
             Self::WebSocket => "websocket",
             Self::Smtp => "smtp",
             Self::Dns => "dns",
@@ -86,7 +95,7 @@ impl Protocol {
     /// Whether messages of one direction of a stream may overlap: the number of a later window is then not always
     /// the higher one.
     pub const fn interleaves(self) -> bool {
-        matches!(self, Self::Http2 | Self::Grpc)
+        matches!(self, Self::Http2)
     }
 }
 
@@ -109,16 +118,24 @@ pub enum Part {
     Form,
     /// A value or key of a JSON text.
     Json,
+    /// Text or an attribute of an XML element.
+    Xml,
+    /// Text or an attribute of an HTML page.
+    Html,
+    /// A part of a multipart body.
+    Multipart,
+    /// The name of a file.
+    Filename,
+    /// The key of a record.
+    Key,
+    /// The value of a record.
+    Value,
     /// Message content as such.
     Body,
     /// Stream bytes as such.
     Raw,
     /// The text of a database query.
     Sql,
-    /// The key of a store.
-    Key,
-    /// A value without a name of its own: of a query's parameter, of a key, of a numbered field.
-    Value,
     /// A name that is asked for.
     DnsName,
     /// Sender or recipient that a mail server is told.
@@ -143,11 +160,15 @@ impl Part {
             Self::Referer => "referer",
             Self::Form => "form",
             Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Html => "html",
+            Self::Multipart => "multipart",
+            Self::Filename => "filename",
+            Self::Key => "key",
+            Self::Value => "value",
             Self::Body => "body",
             Self::Raw => "raw",
             Self::Sql => "sql",
-            Self::Key => "key",
-            Self::Value => "value",
             Self::DnsName => "dns.name",
             Self::MailEnvelope => "mail.envelope",
             Self::MailHeader => "mail.header",
@@ -173,8 +194,42 @@ pub enum Decoding {
     FormPlus,
     /// Escapes in JSON strings (RFC 8259, section 7).
     JsonEscape,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// deflate, with a zlib header or without (RFC 1950, RFC 1951).
+    Deflate,
+    /// Brotli (RFC 7932).
+    Brotli,
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// Base64, in either alphabet (RFC 4648).
+    Base64,
+    /// Base 16.
+    Hex,
+    /// Quoted-printable (RFC 2045, section 6.7).
+    QuotedPrintable,
+    /// UTF-16 with a byte order mark.
+    Utf16,
+    /// Character references of HTML and XML.
+    HtmlEntity,
+    /// Escapes of JavaScript strings.
+    JsEscape,
+    /// A member of a zip archive.
+    Zip,
+    /// MessagePack.
+    MessagePack,
+    /// CBOR (RFC 8949).
+    Cbor,
+    /// A number that was sent as one: its digits, with zeroes before them where it has fewer than ten.
+    Integer,
     /// Header compression (RFC 7541).
     Hpack,
+    /// The frames of gRPC messages.
+    Grpc,
+    /// Protocol buffers.
+    Protobuf,
+    /// The mask over what a WebSocket client sends (RFC 6455, section 5.3).
+    Mask,
 }
 
 impl Decoding {
@@ -185,7 +240,24 @@ impl Decoding {
             Self::Percent => "percent",
             Self::FormPlus => "form-plus",
             Self::JsonEscape => "json-escape",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "brotli",
+            Self::Zstd => "zstd",
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Utf16 => "utf-16",
+            Self::HtmlEntity => "html-entity",
+            Self::JsEscape => "js-escape",
+            Self::Zip => "zip",
+            Self::MessagePack => "msgpack",
+            Self::Cbor => "cbor",
+            Self::Integer => "integer",
             Self::Hpack => "hpack",
+            Self::Grpc => "grpc",
+            Self::Protobuf => "protobuf",
+            Self::Mask => "mask",
         }
     }
 }
@@ -221,6 +293,7 @@ impl Place {
             message: self.message,
             decodings: &[],
             text: true,
+            beyond: None,
             source: 0..0,
             counted: 0,
         }

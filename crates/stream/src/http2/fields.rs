@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::http::fields::{self, Target};
 use crate::http2::hpack::FieldList;
 use crate::plain::Plain;
+use crate::said::Said;
 use crate::token::Value;
 use crate::window::{Decoding, Part, Place, Protocol, Sink};
 
@@ -22,6 +23,17 @@ pub(super) fn place(list: &FieldList, message: u64) -> Place {
         message,
         path: path.map(|path| Plain::copy_of(path.as_bytes())),
         host: host.map(Plain::copy_of),
+    }
+}
+
+/// What is said of the content.
+pub(super) fn said(list: &FieldList) -> Said<'_> {
+    let field = |name| list.get(name).unwrap_or_default();
+    Said {
+        content_type: field("content-type"),
+        content_encoding: field("content-encoding"),
+        message_encoding: field("grpc-encoding"),
+        ..Said::default()
     }
 }
 

@@ -16,7 +16,6 @@ use std::mem;
 use std::ops::Range;
 
 use crate::body::Next;
-use crate::content::{Parser, Syntax};
 use crate::plain::Plain;
 use crate::session::{Session, Wire};
 use crate::window::{Place, Protocol, Sink};
@@ -178,7 +177,7 @@ impl Http2 {
                 fields::show(list, source, &place, out);
                 self.wire.end(&place, out);
                 self.place = Place { protocol: Protocol::Http2, ..Place::raw(place.message) };
-                self.streams.begin(first.stream, Message::new(place, parser(list)), out);
+                self.streams.begin(first.stream, Message::new(place, &fields::said(list)), out);
             }
         }
     }
@@ -257,20 +256,4 @@ impl Block {
             self.bytes.append(bytes);
         }
     }
-}
-
-/// How values are found in the content.
-fn parser(list: &FieldList) -> Parser {
-    let lower = |name| list.get(name).unwrap_or_default().to_ascii_lowercase();
-    if !matches!(lower("content-encoding").as_slice(), b"" | b"identity") {
-        return Parser::None;
-    }
-    let content_type = lower("content-type");
-    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    Parser::Undecided(match media_type.trim_ascii_end() {
-        b"application/x-www-form-urlencoded" => Some(Syntax::Form),
-        b"application/json" => Some(Syntax::Json),
-        other if other.ends_with(b"+json") => Some(Syntax::Json),
-        _ => None,
-    })
 }

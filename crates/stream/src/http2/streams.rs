@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::{Content, Parser};
+use crate::content::Content;
+use crate::said::Said;
 use crate::window::{Part, Place, Protocol, Sink};
 
 /// Most streams whose content is followed at a time; servers allow 100 or 128.
@@ -28,13 +29,14 @@ pub(super) struct Streams {
 }
 
 impl Message {
-    pub(super) fn new(place: Place, parser: Parser) -> Self {
-        Self { place, content: Content::new(Part::Body, parser, &[]) }
+    pub(super) fn new(place: Place, said: &Said<'_>) -> Self {
+        Self { place, content: Content::of(Part::Body, said, &[]) }
     }
 
     /// Content of a message whose start was not seen.
     fn stray(message: u64) -> Self {
-        Self::new(Place { protocol: Protocol::Http2, ..Place::raw(message) }, Parser::None)
+        let place = Place { protocol: Protocol::Http2, ..Place::raw(message) };
+        Self { place, content: Content::of(Part::Body, &Said::default(), &[]).successor() }
     }
 }
 
