@@ -42,7 +42,7 @@ impl Layer {
         if !self.is_text() {
             judge(scene.from + read, Verdict::Read);
         }
-        judge(scene.buf.len(), self.verdict());
+        judge(scene.buf.len(), self.verdict().unwrap_or(Verdict::Unsaid));
         scene.buf.len()
     }
 
@@ -52,7 +52,7 @@ impl Layer {
     }
 
     /// Returns how many bytes were decoded; those behind an end or an error were not.
-    fn decode(&mut self, scene: &Scene<'_>, outlet: &mut Outlet<'_, '_>) -> usize {
+    pub(crate) fn decode(&mut self, scene: &Scene<'_>, outlet: &mut Outlet<'_, '_>) -> usize {
         let bytes = &scene.buf[scene.from..];
         let Some(decoder) = self.decoder.as_mut().filter(|_| self.stop.is_none()) else { return 0 };
         let mut made = Plain::from(vec![0; STEP_BYTES.min(bytes.len() * 4 + 64)]);
@@ -76,13 +76,19 @@ impl Layer {
         }
     }
 
-    /// What is known of bytes that are not decoded any more.
-    fn verdict(&self) -> Verdict {
-        match self.stop {
-            Some(Stop::Window) => Verdict::Beyond(Bound::Window),
-            Some(Stop::Limit) => Verdict::Beyond(Bound::Limit),
-            None | Some(Stop::End | Stop::Corrupt) => Verdict::Unsaid,
-        }
+    /// What is known of bytes that are not decoded any more; `None` where nothing went wrong.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        Some(match self.stop? {
+            Stop::Window => Verdict::Beyond(Bound::Window),
+            Stop::Limit => Verdict::Beyond(Bound::Limit),
+            Stop::Corrupt => Verdict::Unsaid,
+            Stop::End => return None,
+        })
+    }
+
+    /// Whether no more is decoded.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stop.is_some()
     }
 
     /// Whether what is decoded is text by itself.

@@ -7,15 +7,20 @@ use std::ops::Range;
 use crate::content::{Content, PIECE_BYTES_MAX};
 use crate::encoding::Coding;
 use crate::form::Form;
+use crate::items::Items;
 use crate::json::Json;
 use crate::judged::Verdict;
 use crate::layer::Layer;
+use crate::markup::Markup;
+use crate::multipart::Multipart;
 use crate::outlet::Outlet;
 use crate::said::{Said, Syntax};
 use crate::start::{self, Start};
 use crate::token::{Mode, Value};
 use crate::trail::Trail;
 use crate::window::Part;
+use crate::words;
+use crate::zip::Zip;
 
 /// Bytes from which on a value that fills the buffer is shown in pieces.
 const SPLIT_BYTES_MIN: usize = PIECE_BYTES_MAX / 2;
@@ -28,10 +33,17 @@ pub(crate) enum Parser {
     Undecided(Option<Syntax>),
     Form(Form),
     Json(Box<Json>),
+    Markup(Box<Markup>),
+    Items(Box<Items>),
+    /// Words of a text.
+    Text,
     Layer(Box<Layer>),
+    Multipart(Box<Multipart>),
+    Zip(Box<Zip>),
 }
 
 /// What is known of the content that is parsed.
+#[derive(Clone, Copy)]
 pub(crate) struct Frame<'a> {
     pub(crate) part: Part,
     /// The name of what it lies in.
@@ -48,6 +60,13 @@ pub(crate) struct Scene<'a> {
     pub(crate) frame: Frame<'a>,
     /// Where in the stream a range of the buffer is from.
     pub(crate) source: &'a dyn Fn(Range<usize>) -> Range<u64>,
+}
+
+impl<'a> Scene<'a> {
+    /// The same, for a part of the buffer.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        Self { buf: &self.buf[..range.end], from: range.start, ..*self }
+    }
 }
 
 /// Takes what is known of the bytes up to an offset of the buffer.
@@ -83,6 +102,9 @@ impl Parser {
         *self = match found {
             Start::Coded(coding) => Self::coded(&[coding], said, frame),
             Start::Json => Self::Json(Box::default()),
+            Start::Xml => Self::Markup(Box::new(Markup::xml())),
+            Start::Html => Self::Markup(Box::new(Markup::html())),
+            Start::Zip => Self::Zip(Box::default()),
             Start::AsSaid => Self::of(said),
         };
     }
@@ -91,7 +113,12 @@ impl Parser {
         match syntax {
             Some(Syntax::Form) => Self::Form(Form::default()),
             Some(Syntax::Json) => Self::Json(Box::default()),
-            _ => Self::None,
+            Some(Syntax::Xml) => Self::Markup(Box::new(Markup::xml())),
+            Some(Syntax::Html) => Self::Markup(Box::new(Markup::html())),
+            Some(Syntax::MessagePack) => Self::Items(Box::new(Items::msgpack())),
+            Some(Syntax::Cbor) => Self::Items(Box::new(Items::cbor())),
+            Some(Syntax::Multipart(boundary)) => Self::Multipart(Box::new(Multipart::new(&boundary))),
+            None => Self::Text,
         }
     }
 
@@ -113,31 +140,35 @@ impl Parser {
             Self::Undecided(_) => from,
             Self::Form(form) => form.run(buf, from, step, &mut show),
             Self::Json(json) => json.run(buf, from, step, &mut show),
+            Self::Markup(markup) => markup.run(buf, from, step, &mut show),
+            Self::Items(items) => {
+                let to = items.run(buf, from, step, &mut show);
+                judge(to, if items.is_broken() { Verdict::Unsaid } else { Verdict::Read });
+                to
+            }
+            Self::Text => words::run(scene, outlet),
             Self::Layer(layer) => layer.run(scene, judge, outlet),
-        }
-    }
-
-    /// Does what happens to the content, to what lies within.
-    pub(crate) fn follow(&mut self, mode: Mode, outlet: &mut Outlet<'_, '_>) {
-        if let Self::Layer(layer) = self {
-            layer.follow(mode, outlet);
+            Self::Multipart(multipart) => multipart.run(scene, outlet),
+            Self::Zip(zip) => zip.run(scene, judge, outlet),
         }
     }
 
     /// Whether bytes need not wait for what is found in them.
     pub(crate) const fn is_hasty(&self) -> bool {
-        matches!(self, Self::None)
+        matches!(self, Self::None | Self::Text)
     }
 
-    /// Whether all of the content is one thing, however long.
+    /// Whether there is content within, and all of this one is a message, however long.
     pub(crate) const fn is_whole(&self) -> bool {
-        matches!(self, Self::Layer(_))
+        matches!(self, Self::Layer(_) | Self::Multipart(_) | Self::Zip(_))
     }
 
     /// Bytes held within.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
             Self::Layer(layer) => layer.held_bytes(),
+            Self::Multipart(multipart) => multipart.held_bytes(),
+            Self::Zip(zip) => zip.held_bytes(),
             _ => 0,
         }
     }

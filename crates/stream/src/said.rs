@@ -32,7 +32,6 @@ pub(crate) enum Syntax {
     Multipart(Plain),
     MessagePack,
     Cbor,
-    Zip,
 }
 
 impl Said<'_> {
@@ -57,7 +56,6 @@ impl Said<'_> {
             b"application/msgpack" | b"application/x-msgpack" | b"application/vnd.msgpack" => {
                 Syntax::MessagePack
             }
-            b"application/zip" => Syntax::Zip,
             other if other.starts_with(b"multipart/") => Syntax::Multipart(self.boundary()?),
             other if other.ends_with(b"+json") => Syntax::Json,
             other if other.ends_with(b"+xml") => Syntax::Xml,

@@ -67,6 +67,8 @@ pub(crate) struct Value<'a> {
     pub(crate) encoding: Encoding,
     /// Where the owned part stands in the buffer.
     pub(crate) at: Range<usize>,
+    /// What was undone to come to `bytes`.
+    pub(crate) made_by: &'static [Decoding],
 }
 
 /// What the windows of one value have in common.
@@ -96,7 +98,7 @@ impl<'a> Value<'a> {
     /// A whole value that stands at `offset`.
     pub(crate) fn whole(part: Part, bytes: &'a [u8], offset: usize) -> Self {
         let at = offset..offset + bytes.len();
-        Self { part, field: None, bytes, owned: 0..bytes.len(), encoding: Encoding::None, at }
+        Self { part, field: None, bytes, owned: 0..bytes.len(), encoding: Encoding::None, at, made_by: &[] }
     }
 
     pub(crate) fn named(self, field: Option<&'a str>) -> Self {
@@ -105,6 +107,10 @@ impl<'a> Value<'a> {
 
     pub(crate) fn encoded(self, encoding: Encoding) -> Self {
         Self { encoding, ..self }
+    }
+
+    pub(crate) fn made_by(self, made_by: &'static [Decoding]) -> Self {
+        Self { made_by, ..self }
     }
 
     /// Hands out the windows of a value that stands outside of any content.
@@ -132,17 +138,20 @@ impl<'a> Value<'a> {
             return;
         }
         let spot = Spot { part: self.part, field: self.field, source };
+        let mut trail = *outer;
+        self.made_by.iter().for_each(|decoding| trail.push(*decoding));
+        let is_whole = self.owned.len() == self.bytes.len();
+        let look = if is_whole { within::look } else { within::look_into_piece };
         let Some((plain, owned, undone)) = self.decoded() else {
-            spot.show(self.bytes, self.owned.clone(), outer, outlet);
-            return within::look(self.bytes, &spot, outer, outlet);
+            spot.show(self.bytes, self.owned.clone(), &trail, outlet);
+            return look(self.bytes, &spot, &trail, outlet);
         };
         if self.encoding == Encoding::Url {
-            spot.show(self.bytes, self.owned.clone(), outer, outlet);
+            spot.show(self.bytes, self.owned.clone(), &trail, outlet);
         }
-        let mut trail = *outer;
         undone.enter(&mut trail);
         spot.show(plain.as_slice(), owned, &trail, outlet);
-        within::look(plain.as_slice(), &spot, &trail, outlet);
+        look(plain.as_slice(), &spot, &trail, outlet);
     }
 
     /// The content after decoding and the owned part of it, if there is something to decode.
@@ -206,6 +215,7 @@ pub(crate) fn piece(part: Part, buf: &[u8], owned: Range<usize>, end: usize) -> 
         owned: owned.start - start..owned.end - start,
         encoding: Encoding::None,
         at: owned,
+        made_by: &[],
     }
 }
 
@@ -254,4 +264,9 @@ pub(crate) fn name_of(bytes: &[u8], encoding: Encoding) -> Plain {
         name.truncate(error.valid_up_to());
     }
     name
+}
+
+/// Where `piece`, a subslice, begins in `bytes`.
+pub(crate) fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
+    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
 }

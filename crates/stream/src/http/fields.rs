@@ -51,7 +51,7 @@ pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &
         let source = at + value.at.start as u64..at + value.at.end as u64;
         value.show(place, &[], source, out);
     };
-    let offset = |piece: &[u8]| offset_in(bytes, piece);
+    let offset = |piece: &[u8]| token::offset_in(bytes, piece);
     let target = Target::of(head);
     let whole = |part, piece: &str, sink: &mut dyn FnMut(Value<'_>)| {
         let piece = piece.as_bytes();
@@ -76,7 +76,7 @@ pub(crate) fn show_trailer(line: &[u8], at: u64, place: &Place, out: &mut Sink<'
         value.show(place, &[], source, out);
     };
     if let Ok(name) = std::str::from_utf8(name.trim_ascii()) {
-        show_field(name, value, offset_in(line, value), &mut sink);
+        show_field(name, value, token::offset_in(line, value), &mut sink);
     }
 }
 
@@ -101,13 +101,8 @@ fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn FnMut(Valu
 fn show_cookies(value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
     for cookie in value.split(|byte| *byte == b';') {
         let trimmed = cookie.trim_ascii();
-        token::pair(Part::Cookie, trimmed, offset + offset_in(value, trimmed), Encoding::Url, sink);
+        token::pair(Part::Cookie, trimmed, offset + token::offset_in(value, trimmed), Encoding::Url, sink);
     }
-}
-
-/// Where `piece`, a subslice, begins in `bytes`.
-fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
-    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
 }
 
 #[cfg(test)]

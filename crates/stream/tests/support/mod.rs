@@ -165,7 +165,8 @@ pub fn check_promises(stream: &[u8], seen: &[Seen]) {
         assert!(window.owned.len() <= 64 * 1024, "owned length");
         assert!(window.source.end <= stream.len() as u64 && window.source.start <= window.source.end);
         let source = window.source.start as usize..window.source.end as usize;
-        if !window.part.is_specific() {
+        let is_as_it_stands = window.decodings.iter().all(|decoding| *decoding == Decoding::Chunked);
+        if !window.part.is_specific() && is_as_it_stands {
             mark_shown(stream, window.content(), source, &mut shown);
         }
     }
