@@ -110,10 +110,12 @@ mod tests {
 
     use super::Hidden;
 
+    type Seen = fn(Hidden) -> bool;
+
     #[test]
     fn what_is_hidden() {
         let nothing = |_: Hidden| false;
-        let cases: &[(&str, fn(Hidden) -> bool)] = &[
+        let cases: &[(&str, Seen)] = &[
             ("251248-9996 and some text", nothing),
             ("MjUxMjQ4OTk5Ng==", Hidden::base64),
             ("xMjUxMjQ4OTk5Ng", Hidden::base64),
