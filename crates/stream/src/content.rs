@@ -262,6 +262,8 @@ impl Content {
             _ => outlet.message,
         };
         self.counted = self.counted.max(range.end);
+        let is_plain = self.parser.is_hasty();
+        let part = if is_plain { self.part } else { self.part.as_such(outlet.place) };
         let (text, beyond) = self.judge(verdict, bytes);
         (outlet.out)(Window {
             owned: from - start..to - start,
@@ -272,7 +274,7 @@ impl Content {
             beyond,
             source: self.borders.source(range),
             counted,
-            ..outlet.place.window(self.part, bytes)
+            ..outlet.place.window(part, bytes)
         });
     }
 

@@ -4,6 +4,8 @@
 //! *Limits*: [`crate::trail::DEPTH_MAX`] in each other, and what [`crate::outlet::Meter`] allows; what lies deeper is
 //! shown as it stands.
 
+use std::ops::Range;
+
 use crate::borders::Source;
 use crate::content::Content;
 use crate::encoding::{self, Coding};
@@ -31,21 +33,34 @@ const HEX_BYTES_MIN: usize = 20;
 /// Escapes in a text by which it counts as quoted-printable without being announced.
 const QUOTED_MIN: usize = 2;
 
-/// Hands out what lies within a value that was shown as `bytes`.
-pub(crate) fn look(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
-    if bytes.len() >= LOOK_BYTES_MIN && !own_text(bytes, spot, trail, outlet) {
-        look_into_piece(bytes, spot, trail, outlet);
+/// Hands out what a value reads as, and what lies within it. The values of a text of its own come before that text.
+pub(crate) fn show(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
+    if bytes.len() >= LOOK_BYTES_MIN && own_text(bytes, spot, trail, outlet) {
+        return spot.as_such(outlet.place).show(bytes, 0..bytes.len(), trail, outlet);
     }
+    show_piece(bytes, 0..bytes.len(), spot, trail, outlet);
 }
 
-/// The same for a piece of a value.
-pub(crate) fn look_into_piece(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
+/// The same for a piece of a value, which answers for `owned`.
+pub(crate) fn show_piece(
+    bytes: &[u8],
+    owned: Range<usize>,
+    spot: &Spot<'_>,
+    trail: &Trail,
+    outlet: &mut Outlet<'_, '_>,
+) {
+    spot.show(bytes, owned, trail, outlet);
+    look(bytes, spot, trail, outlet);
+}
+
+/// Hands out what is encoded in a text that was shown.
+fn look(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
     if bytes.len() < LOOK_BYTES_MIN {
         return;
     }
     let hidden = Hidden::of(bytes);
     if let Some((plain, decoding)) = unescaped(bytes, hidden) {
-        return show(&plain, decoding, spot, trail, outlet);
+        return show_undone(&plain, decoding, spot, trail, outlet);
     }
     if hidden.hex() {
         hex_runs(bytes, spot, trail, outlet);
@@ -65,9 +80,13 @@ fn own_text(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_
         _ => None,
     };
     let Some(found) = found else { return false };
-    let Some(trail) = trail.deeper().filter(|_| outlet.meter.make(bytes.len())) else { return true };
+    let Some(trail) = trail.deeper().filter(|_| outlet.meter.make(bytes.len())) else { return false };
     let frame = Frame { part: spot.part, field: spot.field, trail: &trail };
-    let mut sink = |value: Value<'_>| value.show_in(&frame, spot.source.clone(), outlet);
+    let keeps_part = !spot.part.is_of_body();
+    let mut sink = |value: Value<'_>| {
+        let part = if keeps_part { spot.part } else { value.part };
+        Value { part, ..value }.show_in(&frame, spot.source.clone(), outlet);
+    };
     match found {
         Start::Json => Json::default().run(text, 0, step, &mut sink),
         Start::Xml => Markup::xml().run(text, 0, step, &mut sink),
@@ -113,12 +132,17 @@ fn quoted(bytes: &[u8]) -> Option<Plain> {
 }
 
 /// Hands out what a value reads as behind a decoding, and what lies within that.
-fn show(plain: &Plain, decoding: Decoding, spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
+fn show_undone(
+    plain: &Plain,
+    decoding: Decoding,
+    spot: &Spot<'_>,
+    trail: &Trail,
+    outlet: &mut Outlet<'_, '_>,
+) {
     let Some(trail) = trail.with(decoding).deeper().filter(|_| outlet.meter.make(plain.len())) else {
         return;
     };
-    spot.show(plain.as_slice(), 0..plain.len(), &trail, outlet);
-    look(plain.as_slice(), spot, &trail, outlet);
+    show(plain.as_slice(), spot, &trail, outlet);
 }
 
 /// The longest runs of bytes of a kind.
@@ -135,7 +159,7 @@ fn hex_runs(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_
                 pairs.iter().filter_map(|[high, low]| escape::hex_pair(*high, *low)).collect::<Vec<u8>>();
             let plain = Plain::from(plain);
             if token::may_hold_number(plain.as_slice()) {
-                show(&plain, Decoding::Hex, spot, trail, outlet);
+                show_undone(&plain, Decoding::Hex, spot, trail, outlet);
             }
         }
     }
@@ -148,12 +172,12 @@ fn base64_run(run: &[u8], hidden: Hidden, spot: &Spot<'_>, trail: &Trail, outlet
         return unpack(&plain, spot, trail, outlet);
     }
     if is_text(plain.as_slice()) {
-        return show(&plain, Decoding::Base64, spot, trail, outlet);
+        return show_undone(&plain, Decoding::Base64, spot, trail, outlet);
     }
     for phase in (0..4).filter(|_| hidden.base64()) {
         let plain = decoded(Coding::Base64, &run[phase..]);
         if token::may_hold_number(plain.as_slice()) {
-            show(&plain, Decoding::Base64, spot, trail, outlet);
+            show_undone(&plain, Decoding::Base64, spot, trail, outlet);
         }
     }
 }
@@ -177,4 +201,11 @@ fn unpack(plain: &Plain, spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_,
     let mut content = Content::within(spot.part, spot.field, Parser::undecided(None), trail);
     content.feed(plain.as_slice(), Source::Of(spot.source.clone()), outlet);
     content.follow(Mode::End, outlet);
+}
+
+/// Hands out what is encoded in a word of a text that is shown anyway.
+pub(crate) fn look_into_word(word: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
+    if word.len() >= LOOK_BYTES_MIN && !own_text(word, spot, trail, outlet) {
+        look(word, spot, trail, outlet);
+    }
 }

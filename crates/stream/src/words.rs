@@ -39,7 +39,7 @@ fn look(scene: &Scene<'_>, range: Range<usize>, outlet: &mut Outlet<'_, '_>) {
     for word in text.split(u8::is_ascii_whitespace) {
         let source = (scene.source)(at..at + word.len());
         let spot = Spot { part: scene.frame.part, field: scene.frame.field, source };
-        within::look(word, &spot, scene.frame.trail, outlet);
+        within::look_into_word(word, &spot, scene.frame.trail, outlet);
         at += word.len() + 1;
     }
 }
