@@ -20,7 +20,7 @@ use cprvagt_report::{
     Checksum, Class, Confidence, Label, Leak, LeakId, LeakSchema, Location, Mask, Moment, Part, Pseudonym,
     Rule, Score, Scrubbed, SealedNumber, Severity,
 };
-use cprvagt_stream::{Decoder, Part as StreamPart, Window};
+use cprvagt_stream::{Bound, Decoder, Part as StreamPart, Window};
 
 use crate::{
     fields::{Fields, Origin},
@@ -150,6 +150,27 @@ pub struct Counted {
     pub text_bytes: u64,
     /// As something that no decoder reads.
     pub opaque_bytes: u64,
+    /// As something whose decoder would have to look too far back.
+    pub window_bytes: u64,
+    /// As something that becomes too much, or lies too deep.
+    pub limit_bytes: u64,
+}
+
+impl Counted {
+    fn add(&mut self, window: &Window<'_>) {
+        let sum = match (window.text, window.beyond) {
+            (true, _) => &mut self.text_bytes,
+            (false, None) => &mut self.opaque_bytes,
+            (false, Some(Bound::Window)) => &mut self.window_bytes,
+            (false, Some(Bound::Limit)) => &mut self.limit_bytes,
+        };
+        *sum += window.counted;
+    }
+
+    /// Bytes that were not read.
+    pub fn unread_bytes(&self) -> u64 {
+        self.opaque_bytes + self.window_bytes + self.limit_bytes
+    }
 }
 
 /// One direction of one stream.
@@ -256,10 +277,7 @@ impl Inspector {
 
 impl Messages {
     fn look(&mut self, window: &Window<'_>, lens: &Lens<'_>, into: &mut Inspected) {
-        match window.text {
-            true => into.counted.text_bytes += window.counted,
-            false => into.counted.opaque_bytes += window.counted,
-        }
+        into.counted.add(window);
         self.of(window).look(window, lens, into);
     }
 
@@ -426,10 +444,10 @@ fn offset(hit: &Hit, window: &Window<'_>) -> u64 {
     source.start + if as_it_stood { (hit.start - owned.start) as u64 } else { 0 }
 }
 
-/// The name that speaks for the value: of a JSON path its last step.
+/// The name that speaks for the value: of a path of names its last step.
 fn key_name<'a>(window: &Window<'a>) -> Option<&'a str> {
     let field = window.field?;
-    if window.part == StreamPart::Json {
+    if window.part.is_of_body() {
         return field.rsplit('.').next().map(|step| step.trim_end_matches("[]"));
     }
     Some(field)

@@ -188,9 +188,12 @@ impl Content {
 
     fn flush(&mut self, mode: Mode, outlet: &mut Outlet<'_, '_>) {
         let is_last = matches!(mode, Mode::Settle | Mode::End);
-        if is_last && self.settled == self.end() && self.buf.len() > 0 {
+        if is_last && self.settled == self.end() && !self.buf.is_empty() {
             // All of it was shown; what lies within ends with it.
-            return self.parser.follow(mode, outlet);
+            if self.parser.is_whole() {
+                self.parse(mode, outlet);
+            }
+            return;
         }
         self.decide(matches!(mode, Mode::Full | Mode::End));
         if self.stance != Stance::Within {
@@ -259,6 +262,8 @@ impl Content {
             _ => outlet.message,
         };
         self.counted = self.counted.max(range.end);
+        let is_plain = self.parser.is_hasty();
+        let part = if is_plain { self.part } else { self.part.as_such(outlet.place) };
         let (text, beyond) = self.judge(verdict, bytes);
         (outlet.out)(Window {
             owned: from - start..to - start,
@@ -269,7 +274,7 @@ impl Content {
             beyond,
             source: self.borders.source(range),
             counted,
-            ..outlet.place.window(self.part, bytes)
+            ..outlet.place.window(part, bytes)
         });
     }
 
@@ -291,7 +296,7 @@ impl Content {
 
     /// Drops what was shown for good, all but the context.
     fn forget(&mut self) {
-        let context = if matches!(self.parser, Parser::None) { BEFORE_BYTES_MAX } else { CONTEXT_BYTES };
+        let context = if self.parser.is_hasty() { BEFORE_BYTES_MAX } else { CONTEXT_BYTES };
         let kept = self.base + self.shown_bytes().saturating_sub(context) as u64;
         self.buf.drop_front((kept - self.base) as usize);
         self.base = kept;

@@ -15,11 +15,17 @@ use std::mem;
 use crate::body::{Body, Next};
 use crate::content::Content;
 use crate::detect::{self, Kind, Known, Verdict};
+use crate::dns::{self, Dns};
 use crate::http::fields;
 use crate::http::head::{Framing, Head};
 use crate::http::opening::{Found, HEAD_BYTES_MAX, Opening};
 use crate::http2::Http2;
-use crate::session::Session;
+use crate::mail::smtp::Smtp;
+use crate::postgres::Postgres;
+use crate::redis::Redis;
+use crate::session::{Session, Wire};
+use crate::syslog::{self, Syslog};
+use crate::websocket::WebSocket;
 use crate::window::{Part, Place, Sink, Window};
 
 /// Decodes one direction of one stream, or datagrams.
@@ -44,6 +50,8 @@ enum Otherwise {
     Raw,
     /// The body of the message before, if it has one after all.
     Body(Box<Body>),
+    /// What the message before asked for.
+    Session(Box<dyn Session>),
 }
 
 impl State {
@@ -192,12 +200,37 @@ impl Decoder {
     }
 
     fn take_datagram(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> usize {
-        let (mut content, place) = (Content::lazy(Part::Raw), Place::raw(self.message));
-        content.push(bytes, self.at, &place, out);
-        content.end_here(&place, out);
+        match () {
+            () if dns::is_query(bytes) => {
+                self.take_known(bytes, &dns::place(self.message), dns::show_names, out)
+            }
+            () if syslog::is_message(bytes) => {
+                self.take_known(bytes, &syslog::place(self.message), syslog::show_message, out);
+            }
+            () => {
+                let (mut content, place) = (Content::lazy(Part::Raw), Place::raw(self.message));
+                content.push(bytes, self.at, &place, out);
+                content.end_here(&place, out);
+                self.message += content.messages();
+            }
+        }
         self.at += bytes.len() as u64;
-        self.message += content.messages();
         bytes.len()
+    }
+
+    /// A datagram of a known protocol: its values, and as it stands.
+    fn take_known(
+        &mut self,
+        bytes: &[u8],
+        place: &Place,
+        show: fn(&[u8], u64, &Place, &mut Sink<'_>),
+        out: &mut Sink<'_>,
+    ) {
+        show(bytes, self.at, place, out);
+        let mut wire = Wire::default();
+        wire.push(bytes, self.at, place, out);
+        wire.end(place, out);
+        self.message += 1;
     }
 
     fn take_body(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> usize {
@@ -257,6 +290,10 @@ impl Decoder {
         let may_lack = kind == Kind::Response || framing == Framing::Unsaid || head.expects_continue();
         let body = Box::new(Body::new(place, framing, &head.said()));
         self.state = match framing {
+            Framing::None if head.upgrades_to_websocket() => {
+                let place = Place { message: self.message, ..fields::place(&head, 0) };
+                State::opening(Otherwise::Session(Box::new(WebSocket::new(place))))
+            }
             Framing::None => State::opening(Otherwise::Raw),
             _ if may_lack => State::opening(Otherwise::Body(body)),
             _ => State::Body(body),
@@ -272,6 +309,7 @@ impl Decoder {
         }
         self.state = match otherwise {
             Otherwise::Body(body) if !opening.first_line_seen => State::Body(body),
+            Otherwise::Session(session) if !opening.first_line_seen => State::Session(session),
             _ => State::raw(self.message),
         };
         self.take_again(&opening, out);
@@ -299,6 +337,11 @@ impl Decoder {
 fn session(known: Known, message: u64) -> Box<dyn Session> {
     match known {
         Known::Http2 => Box::new(Http2::new(message)),
+        Known::Smtp => Box::new(Smtp::new(message)),
+        Known::Dns => Box::new(Dns::new(message)),
+        Known::Syslog => Box::new(Syslog::new(message)),
+        Known::Postgres => Box::new(Postgres::new(message)),
+        Known::Redis => Box::new(Redis::new(message)),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! *Invariants*: what was decided of the first bytes stays so with more of them.
 
-use crate::http2;
+use crate::mail::smtp;
+use crate::{dns, http2, postgres, redis, syslog};
 
 /// Methods of RFC 9110 and RFC 5789, WebDAV (RFC 4918, 3253, 5323), and some that caches and calendars use.
 const METHODS: &[&[u8]] = &[
@@ -57,10 +58,23 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Http2,
+    Smtp,
+    Dns,
+    Syslog,
+    Postgres,
+    Redis,
 }
 
 /// Readers that know by the first bytes whether these are theirs.
-const READERS: &[fn(&[u8]) -> Verdict] = &[http1, http2::frame::verdict];
+const READERS: &[fn(&[u8]) -> Verdict] = &[
+    http1,
+    http2::frame::verdict,
+    smtp::verdict,
+    dns::verdict,
+    syslog::verdict,
+    postgres::verdict,
+    redis::verdict,
+];
 
 /// Judges the first bytes of a stream, or those behind a pause.
 pub(crate) fn verdict(bytes: &[u8]) -> Verdict {

@@ -130,22 +130,24 @@ pub(crate) fn script(bytes: &[u8]) -> Option<Plain> {
     bytes.windows(2).find(|pair| matches!(pair, [b'\\', b'x' | b'u']))?;
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some((&byte, tail)) = rest.split_first() {
+    while let Some(&byte) = rest.first() {
         let len = match rest {
             [b'\\', b'x', high, low, ..] if let Some(code) = hex_pair(*high, *low) => {
                 push_char(char::from(code), &mut decoded);
                 4
             }
             [b'\\', b'u', b'{', ..] => braced_escape(rest, &mut decoded),
+            [b'\\', b'u', ..] => unicode_escape(rest, &mut decoded),
             [b'\\', ..] => json_escape(rest, &mut decoded),
             _ => {
                 decoded.push(byte);
-                rest.len() - tail.len()
+                1
             }
         };
         rest = &rest[len..];
     }
-    Some(Plain::from(decoded))
+    let decoded = Plain::from(decoded);
+    (decoded.len() < bytes.len()).then_some(decoded)
 }
 
 /// Undoes `\u{...}`; returns its length, at least 1.

@@ -54,7 +54,8 @@ impl Grpc {
         while at < scene.buf.len() {
             let end = if self.left > 0 { scene.buf.len().min(at + self.left) } else { scene.buf.len() };
             let piece = scene.part(at..end);
-            let count = if self.left > 0 { self.take(&piece, judge, outlet) } else { self.prefix(&piece, outlet) };
+            let count =
+                if self.left > 0 { self.take(&piece, judge, outlet) } else { self.prefix(&piece, outlet) };
             if count == 0 {
                 break;
             }
@@ -99,7 +100,7 @@ impl Grpc {
     }
 
     /// Does what the content around it does.
-    pub(crate) fn follow(&mut self, mode: Mode, outlet: &mut Outlet<'_, '_>) {
+    fn follow(&mut self, mode: Mode, outlet: &mut Outlet<'_, '_>) {
         if self.left == 0 || mode == Mode::End {
             self.end_packed(outlet);
         } else if let Some(layer) = &mut self.packed {

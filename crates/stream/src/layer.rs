@@ -63,7 +63,9 @@ impl Layer {
             let end = if step.stop == Some(Stop::Corrupt) && step.made == 0 { at } else { at + step.read };
             self.stop = step.stop;
             if step.made > 0 {
-                let source = (scene.source)(scene.from + at..scene.from + end.max(at + 1));
+                // Where more is made of what was read before, that is where it is from.
+                let start = if end > at { at } else { at.saturating_sub(1) };
+                let source = (scene.source)(scene.from + start..scene.from + end);
                 self.child.feed(&made.as_slice()[..step.made], Source::Of(source), outlet);
                 if !outlet.meter.make(step.made) {
                     self.stop = Some(Stop::Limit);
@@ -84,6 +86,11 @@ impl Layer {
             Stop::Corrupt => Verdict::Unsaid,
             Stop::End => return None,
         })
+    }
+
+    /// Whether no more is decoded.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stop.is_some()
     }
 
     /// Whether what is decoded is text by itself.

@@ -8,9 +8,12 @@ use crate::content::{Content, PIECE_BYTES_MAX};
 use crate::encoding::Coding;
 use crate::form::Form;
 use crate::grpc::Grpc;
+use crate::items::Items;
 use crate::json::Json;
 use crate::judged::Verdict;
 use crate::layer::Layer;
+use crate::markup::Markup;
+use crate::multipart::Multipart;
 use crate::outlet::Outlet;
 use crate::protobuf::Protobuf;
 use crate::said::{Said, Syntax};
@@ -18,6 +21,8 @@ use crate::start::{self, Start};
 use crate::token::{Mode, Value};
 use crate::trail::Trail;
 use crate::window::Part;
+use crate::words;
+use crate::zip::Zip;
 
 /// Bytes from which on a value that fills the buffer is shown in pieces.
 const SPLIT_BYTES_MIN: usize = PIECE_BYTES_MAX / 2;
@@ -30,7 +35,13 @@ pub(crate) enum Parser {
     Undecided(Option<Syntax>),
     Form(Form),
     Json(Box<Json>),
+    Markup(Box<Markup>),
+    Items(Box<Items>),
+    /// Words of a text.
+    Text,
     Layer(Box<Layer>),
+    Multipart(Box<Multipart>),
+    Zip(Box<Zip>),
     Grpc(Box<Grpc>),
     Protobuf(Box<Protobuf>),
 }
@@ -95,6 +106,9 @@ impl Parser {
         *self = match found {
             Start::Coded(coding) => Self::coded(&[coding], said, frame),
             Start::Json => Self::Json(Box::default()),
+            Start::Xml => Self::Markup(Box::new(Markup::xml())),
+            Start::Html => Self::Markup(Box::new(Markup::html())),
+            Start::Zip => Self::Zip(Box::default()),
             Start::AsSaid => Self::of(said, frame),
         };
     }
@@ -105,7 +119,12 @@ impl Parser {
             Some(Syntax::Protobuf) => Self::Protobuf(Box::default()),
             Some(Syntax::Form) => Self::Form(Form::default()),
             Some(Syntax::Json) => Self::Json(Box::default()),
-            _ => Self::None,
+            Some(Syntax::Xml) => Self::Markup(Box::new(Markup::xml())),
+            Some(Syntax::Html) => Self::Markup(Box::new(Markup::html())),
+            Some(Syntax::MessagePack) => Self::Items(Box::new(Items::msgpack())),
+            Some(Syntax::Cbor) => Self::Items(Box::new(Items::cbor())),
+            Some(Syntax::Multipart(boundary)) => Self::Multipart(Box::new(Multipart::new(&boundary))),
+            None => Self::Text,
         }
     }
 
@@ -127,6 +146,13 @@ impl Parser {
             Self::Undecided(_) => from,
             Self::Form(form) => form.run(buf, from, step, &mut show),
             Self::Json(json) => json.run(buf, from, step, &mut show),
+            Self::Markup(markup) => markup.run(buf, from, step, &mut show),
+            Self::Items(items) => {
+                let to = items.run(buf, from, step, &mut show);
+                judge(to, if items.is_broken() { Verdict::Unsaid } else { Verdict::Read });
+                to
+            }
+            Self::Text => words::run(scene, outlet),
             Self::Layer(layer) => layer.run(scene, judge, outlet),
             Self::Grpc(grpc) => grpc.run(scene, judge, outlet),
             Self::Protobuf(protobuf) => {
@@ -134,26 +160,19 @@ impl Parser {
                 judge(to, if protobuf.is_broken() { Verdict::Unsaid } else { Verdict::Read });
                 to
             }
-        }
-    }
-
-    /// Does what happens to the content, to what lies within.
-    pub(crate) fn follow(&mut self, mode: Mode, outlet: &mut Outlet<'_, '_>) {
-        match self {
-            Self::Layer(layer) => layer.follow(mode, outlet),
-            Self::Grpc(grpc) => grpc.follow(mode, outlet),
-            _ => {}
+            Self::Multipart(multipart) => multipart.run(scene, outlet),
+            Self::Zip(zip) => zip.run(scene, judge, outlet),
         }
     }
 
     /// Whether bytes need not wait for what is found in them.
     pub(crate) const fn is_hasty(&self) -> bool {
-        matches!(self, Self::None)
+        matches!(self, Self::None | Self::Text)
     }
 
-    /// Whether all of the content is one thing, however long.
+    /// Whether there is content within, and all of this one is a message, however long.
     pub(crate) const fn is_whole(&self) -> bool {
-        matches!(self, Self::Layer(_) | Self::Grpc(_))
+        matches!(self, Self::Layer(_) | Self::Grpc(_) | Self::Multipart(_) | Self::Zip(_))
     }
 
     /// Bytes held within.
@@ -161,6 +180,8 @@ impl Parser {
         match self {
             Self::Layer(layer) => layer.held_bytes(),
             Self::Grpc(grpc) => grpc.held_bytes(),
+            Self::Multipart(multipart) => multipart.held_bytes(),
+            Self::Zip(zip) => zip.held_bytes(),
             _ => 0,
         }
     }

@@ -189,7 +189,8 @@ fn fixed(bytes: &[u8]) -> u64 {
     match (<[u8; 8]>::try_from(bytes), <[u8; 4]>::try_from(bytes)) {
         (Ok(bytes), _) => {
             let (number, float) = (u64::from_le_bytes(bytes), f64::from_le_bytes(bytes));
-            let is_float = float.fract() == 0.0 && (NUMBERS.start as f64..NUMBERS.end as f64).contains(&float);
+            let is_float =
+                float.fract() == 0.0 && (NUMBERS.start as f64..NUMBERS.end as f64).contains(&float);
             if is_float { float as u64 } else { number }
         }
         (_, Ok(bytes)) => u64::from(u32::from_le_bytes(bytes)),
@@ -321,11 +322,10 @@ mod tests {
             (tagged(3, 1, &NUMBER.to_le_bytes()), &["f3=2512489996"]),
             (tagged(3, 1, &(NUMBER as f64).to_le_bytes()), &["f3=2512489996"]),
             (tagged(3, 5, &(NUMBER as u32).to_le_bytes()), &["f3=2512489996"]),
-            (sized(4, &[encoded(NUMBER + 1), encoded(9), encoded(NUMBER)].concat()), &[
-                "f4=2512489997",
-                "f4=2512489996",
-                "z4=1256244998",
-            ]),
+            (
+                sized(4, &[encoded(NUMBER + 1), encoded(9), encoded(NUMBER)].concat()),
+                &["f4=2512489997", "f4=2512489996", "z4=1256244998"],
+            ),
             (sized(4, &[NUMBER.to_le_bytes(), 5_u64.to_le_bytes()].concat()), &["f4=2512489996"]),
         ];
         for (bytes, expected) in cases {

@@ -34,7 +34,6 @@ pub(crate) enum Syntax {
     Multipart(Plain),
     MessagePack,
     Cbor,
-    Zip,
     /// With what compressed messages are compressed with.
     Grpc(Option<Coding>),
     Protobuf,
@@ -62,7 +61,6 @@ impl Said<'_> {
             b"application/msgpack" | b"application/x-msgpack" | b"application/vnd.msgpack" => {
                 Syntax::MessagePack
             }
-            b"application/zip" => Syntax::Zip,
             b"application/protobuf" | b"application/x-protobuf" | b"application/proto" => Syntax::Protobuf,
             b"application/vnd.google.protobuf" => Syntax::Protobuf,
             other if is_grpc(other) => Syntax::Grpc(Coding::named(self.message_encoding)),
@@ -84,7 +82,10 @@ impl Said<'_> {
 fn is_grpc(media_type: &[u8]) -> bool {
     matches!(
         media_type,
-        b"application/grpc" | b"application/grpc+proto" | b"application/grpc-web" | b"application/grpc-web+proto"
+        b"application/grpc"
+            | b"application/grpc+proto"
+            | b"application/grpc-web"
+            | b"application/grpc-web+proto"
     )
 }
 

@@ -1,7 +1,11 @@
 //! What a recognised protocol is to the decoder: takes the bytes of one direction and hands out windows.
 
+use std::ops::Range;
+
 use crate::body::Next;
 use crate::content::Content;
+use crate::plain::Plain;
+use crate::token::Value;
 use crate::window::{Part, Place, Sink, Window};
 
 /// A stream whose protocol is known.
@@ -63,4 +67,51 @@ impl Wire {
     pub(crate) fn held_bytes(&self) -> usize {
         self.0.held_bytes()
     }
+}
+
+/// A header, a line or a message that comes in pieces.
+#[derive(Default)]
+pub(crate) struct Gather(Plain);
+
+impl Gather {
+    /// Takes bytes up to `len` in all; returns how many, and whether that is all.
+    pub(crate) fn fill(&mut self, len: usize, bytes: &[u8]) -> (usize, bool) {
+        let count = bytes.len().min(len.saturating_sub(self.0.len()));
+        self.0.append(&bytes[..count]);
+        (count, self.0.len() >= len)
+    }
+
+    /// Takes bytes up to a line feed, that included; returns how many, and whether it is there. Of a line of more than
+    /// `len_max` bytes the rest is not kept.
+    pub(crate) fn line(&mut self, len_max: usize, bytes: &[u8]) -> (usize, bool) {
+        let end = memchr::memchr(b'\n', bytes).map(|at| at + 1);
+        let count = end.unwrap_or(bytes.len());
+        self.0.append(&bytes[..count.min(len_max.saturating_sub(self.0.len()))]);
+        (count, end.is_some())
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// What was gathered; the next thing begins.
+    pub(crate) fn take(&mut self) -> Plain {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Captured bytes held.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Hands out a value that was found in the `source` of the stream.
+pub(crate) fn show(
+    (part, field): (Part, Option<&str>),
+    bytes: &[u8],
+    source: &Range<u64>,
+    place: &Place,
+    out: &mut Sink<'_>,
+) {
+    Value::whole(part, bytes, 0).named(field).show(place, &[], source.clone(), out);
 }

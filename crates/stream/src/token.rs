@@ -80,6 +80,11 @@ pub(crate) struct Spot<'a> {
 }
 
 impl Spot<'_> {
+    /// The same place, behind values that have places of their own.
+    pub(crate) fn as_such(&self, place: &Place) -> Self {
+        Self { part: self.part.as_such(place), source: self.source.clone(), ..*self }
+    }
+
     /// Hands out a window.
     pub(crate) fn show(&self, bytes: &[u8], owned: Range<usize>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
         let window = outlet.place.window(self.part, bytes);
@@ -140,16 +145,21 @@ impl<'a> Value<'a> {
         let spot = Spot { part: self.part, field: self.field, source };
         let mut trail = *outer;
         self.made_by.iter().for_each(|decoding| trail.push(*decoding));
+        let show = |bytes: &[u8], owned: Range<usize>, trail: &Trail, outlet: &mut Outlet<'_, '_>| match owned
+            .len()
+            == bytes.len()
+        {
+            true => within::show(bytes, &spot, trail, outlet),
+            false => within::show_piece(bytes, owned, &spot, trail, outlet),
+        };
         let Some((plain, owned, undone)) = self.decoded() else {
-            spot.show(self.bytes, self.owned.clone(), &trail, outlet);
-            return within::look(self.bytes, &spot, &trail, outlet);
+            return show(self.bytes, self.owned.clone(), &trail, outlet);
         };
         if self.encoding == Encoding::Url {
             spot.show(self.bytes, self.owned.clone(), &trail, outlet);
         }
         undone.enter(&mut trail);
-        spot.show(plain.as_slice(), owned, &trail, outlet);
-        within::look(plain.as_slice(), &spot, &trail, outlet);
+        show(plain.as_slice(), owned, &trail, outlet);
     }
 
     /// The content after decoding and the owned part of it, if there is something to decode.
@@ -262,4 +272,9 @@ pub(crate) fn name_of(bytes: &[u8], encoding: Encoding) -> Plain {
         name.truncate(error.valid_up_to());
     }
     name
+}
+
+/// Where `piece`, a subslice, begins in `bytes`.
+pub(crate) fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
+    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
 }

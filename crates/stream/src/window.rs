@@ -181,6 +181,31 @@ impl Part {
     pub const fn is_specific(self) -> bool {
         !matches!(self, Self::Body | Self::Raw)
     }
+
+    /// Whether this is part of a body: its fields may be paths, such as `persons[].cpr`, and a text in a value is as good
+    /// as a body of its own.
+    pub const fn is_of_body(self) -> bool {
+        matches!(
+            self,
+            Self::Body
+                | Self::Raw
+                | Self::Form
+                | Self::Json
+                | Self::Xml
+                | Self::Html
+                | Self::Multipart
+                | Self::Value
+        )
+    }
+
+    /// What a text of this part is whose values have places of their own.
+    pub(crate) fn as_such(self, place: &Place) -> Self {
+        match self.is_of_body() {
+            true if place.is_raw() => Self::Raw,
+            true => Self::Body,
+            false => self,
+        }
+    }
 }
 
 /// A transformation that was undone.

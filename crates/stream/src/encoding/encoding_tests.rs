@@ -1,3 +1,5 @@
+//! Decoders of encodings: whatever the pieces, what is damaged, and bounds.
+
 use std::io::Write;
 
 use flate2::Compression;

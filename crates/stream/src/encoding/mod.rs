@@ -17,7 +17,7 @@ use brotli::Brotli;
 use inflate::Inflate;
 use zstandard::Zstandard;
 
-pub(crate) use base64::Base64;
+pub(crate) use base64::{Base64, is_base64};
 pub(crate) use quoted::Quoted;
 pub(crate) use wide::{Order, Wide};
 
@@ -31,6 +31,9 @@ const MAGICS: [(&[u8], Coding); 4] = [
     (b"\xFF\xFE", Coding::Wide(Order::LowFirst)),
     (b"\xFE\xFF", Coding::Wide(Order::HighFirst)),
 ];
+
+/// Room for output with which every decoder makes something of its input.
+pub(crate) const STEP_BYTES_MIN: usize = 8;
 
 /// An encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,10 +35,10 @@ impl<'a> Target<'a> {
     pub(crate) fn show(&self, bytes: &[u8], sink: &mut dyn FnMut(Value<'_>)) {
         for (part, piece) in [(Part::UrlHost, self.authority), (Part::UrlPath, self.path)] {
             let piece = piece.as_bytes();
-            sink(Value::whole(part, piece, offset_in(bytes, piece)).encoded(Encoding::Url));
+            sink(Value::whole(part, piece, token::offset_in(bytes, piece)).encoded(Encoding::Url));
         }
         for parameter in self.query.split('&').map(str::as_bytes) {
-            token::pair(Part::UrlQuery, parameter, offset_in(bytes, parameter), Encoding::Form, sink);
+            token::pair(Part::UrlQuery, parameter, token::offset_in(bytes, parameter), Encoding::Form, sink);
         }
     }
 }
@@ -62,7 +62,7 @@ pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &
         let source = at + value.at.start as u64..at + value.at.end as u64;
         value.show(place, &[], source, out);
     };
-    let offset = |piece: &[u8]| offset_in(bytes, piece);
+    let offset = |piece: &[u8]| token::offset_in(bytes, piece);
     Target::of(head).show(bytes, &mut sink);
     for field in &head.fields {
         show_field(field.name, field.value, offset(field.value), &mut sink);
@@ -78,7 +78,7 @@ pub(crate) fn show_trailer(line: &[u8], at: u64, place: &Place, out: &mut Sink<'
         value.show(place, &[], source, out);
     };
     if let Ok(name) = std::str::from_utf8(name.trim_ascii()) {
-        show_field(name, value, offset_in(line, value), &mut sink);
+        show_field(name, value, token::offset_in(line, value), &mut sink);
     }
 }
 
@@ -104,13 +104,8 @@ pub(crate) fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn
 fn show_cookies(value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
     for cookie in value.split(|byte| *byte == b';') {
         let trimmed = cookie.trim_ascii();
-        token::pair(Part::Cookie, trimmed, offset + offset_in(value, trimmed), Encoding::Url, sink);
+        token::pair(Part::Cookie, trimmed, offset + token::offset_in(value, trimmed), Encoding::Url, sink);
     }
-}
-
-/// Where `piece`, a subslice, begins in `bytes`.
-fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
-    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
 }
 
 #[cfg(test)]

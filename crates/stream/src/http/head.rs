@@ -124,6 +124,13 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Whether what follows are WebSocket frames, if the other side agrees or has agreed (RFC 6455, section 4).
+    pub(crate) fn upgrades_to_websocket(&self) -> bool {
+        let is_upgrade =
+            matches!(self.start, Start::Request { method: "GET", .. } | Start::Response { code: 101 });
+        is_upgrade && self.field_lower("upgrade").as_slice() == b"websocket"
+    }
+
     /// Whether the client waits for leave to send the body, and may do without (RFC 9110, section 10.1.1).
     pub(crate) fn expects_continue(&self) -> bool {
         self.field_lower("expect").as_slice() == b"100-continue"

@@ -11,7 +11,7 @@ use super::Seen;
 /// 2026-11-22, midnight.
 pub const NOW: i64 = 1_795_305_600;
 
-/// Protocol, part and field of each number that is at least of low confidence, once for each message and part.
+/// Protocol, part and field of each number that is at least of medium confidence, once for each message and part.
 pub fn told(seen: &[Seen]) -> Vec<String> {
     let (mut told, mut specific) = (BTreeSet::new(), Vec::new());
     let mut lines = Vec::new();
@@ -28,7 +28,7 @@ pub fn told(seen: &[Seen]) -> Vec<String> {
             if window.part.is_specific() {
                 specific.push((number.clone(), window.source.clone()));
             }
-            let is_sure = hit.score.confidence() >= Confidence::Low;
+            let is_sure = hit.score.confidence() >= Confidence::Medium;
             if is_sure && !is_known && told.insert((number, window.part)) {
                 let field = window.field.as_deref().unwrap_or("-");
                 lines.push(format!("{} {} {field}", window.protocol.as_str(), window.part.as_str()));
