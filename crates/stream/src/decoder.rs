@@ -170,8 +170,17 @@ impl Decoder {
     /// After a pause, raw content may turn into messages.
     fn reopen(&mut self, bytes: &[u8], out: &mut Sink<'_>) {
         let State::Raw { after_pause, .. } = &mut self.state else { return };
-        let paused = !bytes.is_empty() && mem::take(after_pause);
-        if paused && detect::verdict(bytes) != Verdict::Other {
+        if bytes.is_empty() {
+            return;
+        }
+        let paused = mem::take(after_pause);
+        // A number that goes on must not be taken for the length of what follows.
+        let may_begin = match detect::verdict(bytes) {
+            Verdict::Other => false,
+            Verdict::Wait => !bytes[0].is_ascii_digit(),
+            Verdict::Http(_) | Verdict::Known(_) => true,
+        };
+        if paused && may_begin {
             self.finish(out);
         }
     }

@@ -1,11 +1,13 @@
 //! DNS messages (RFC 1035): the names that are asked for, in datagrams and, with their length before them, in streams.
 //!
+//! Each label of a name is a value of its own: a dot beside a number would speak against it.
+//!
 //! *Limits*: [`QUESTIONS_MAX`] questions of a message.
 
 use crate::body::Next;
 use crate::detect::{Known, Verdict};
-use crate::plain::Plain;
 use crate::session::{self, Gather, Session, Wire};
+use crate::token::offset_in;
 use crate::window::{Part, Place, Protocol, Sink};
 
 const HEADER_BYTES: usize = 12;
@@ -28,7 +30,7 @@ const TYPES: &[u16] = &[1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 35, 43, 48, 52, 64, 
 
 /// Whether a datagram is a query.
 pub(crate) fn is_query(message: &[u8]) -> bool {
-    message.len() <= QUERY_BYTES_MAX && names(message).is_some()
+    message.len() <= QUERY_BYTES_MAX && labels(message).is_some()
 }
 
 /// Whether a stream begins with the length of a query, and the query.
@@ -55,8 +57,8 @@ fn may_be_header(message: &[u8]) -> bool {
     is_zero(2, 1) && is_zero(3, 0x30) && is_zero(4, 0) && is_zero(5, 7) && is_zero(6, 0) && is_zero(7, 0)
 }
 
-/// The names that a query asks for; `None` if it is none.
-fn names(message: &[u8]) -> Option<Vec<Plain>> {
+/// The labels of the names that a query asks for; `None` if it is none.
+fn labels(message: &[u8]) -> Option<Vec<&[u8]>> {
     let word = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
     let (flags, questions, answers, authorities) = (word(2)?, word(4)?, word(6)?, word(8)?);
     let is_header = flags & QUERY_FLAGS_NOT == 0 && answers == 0 && authorities == 0 && word(10)? <= 2;
@@ -64,36 +66,31 @@ fn names(message: &[u8]) -> Option<Vec<Plain>> {
         return None;
     }
     let mut at = HEADER_BYTES;
-    let mut names = Vec::new();
+    let mut labels = Vec::new();
     for _ in 0..questions {
-        let (name, end) = name(message, at)?;
+        let end = name(message, at, &mut labels)?;
         let is_asked = TYPES.contains(&word(end)?) && matches!(word(end + 2)?, 1 | 3 | 255);
-        names.push(name);
         at = end + 4;
         if !is_asked {
             return None;
         }
     }
     // What is behind the questions is announced, or nothing.
-    (word(10)? > 0 || at == message.len()).then_some(names)
+    (word(10)? > 0 || at == message.len()).then_some(labels)
 }
 
-/// The name at an offset with dots between its labels, and where it ends.
-fn name(message: &[u8], from: usize) -> Option<(Plain, usize)> {
-    let (mut at, mut name) = (from, Plain::new());
+/// Adds the labels of the name at an offset; returns where it ends.
+fn name<'a>(message: &'a [u8], from: usize, labels: &mut Vec<&'a [u8]>) -> Option<usize> {
+    let mut at = from;
     loop {
         let length = *message.get(at)?;
         at += 1;
         if length == 0 {
-            return Some((name, at));
+            return Some(at);
         }
-        let label = message.get(at..at + usize::from(length)).filter(|_| length <= LABEL_BYTES_MAX)?;
-        if name.len() > 0 {
-            name.append(b".");
-        }
-        name.append(label);
+        labels.push(message.get(at..at + usize::from(length)).filter(|_| length <= LABEL_BYTES_MAX)?);
         at += usize::from(length);
-        if name.len() > NAME_BYTES_MAX {
+        if at - from > NAME_BYTES_MAX {
             return None;
         }
     }
@@ -101,9 +98,9 @@ fn name(message: &[u8], from: usize) -> Option<(Plain, usize)> {
 
 /// Hands out the names of a query that stands at `at`.
 pub(crate) fn show_names(message: &[u8], at: u64, place: &Place, out: &mut Sink<'_>) {
-    let source = at..at + message.len() as u64;
-    for name in names(message).unwrap_or_default() {
-        session::show((Part::DnsName, None), name.as_slice(), &source, place, out);
+    for label in labels(message).unwrap_or_default() {
+        let start = at + offset_in(message, label) as u64;
+        session::show((Part::DnsName, None), label, &(start..start + label.len() as u64), place, out);
     }
 }
 

@@ -65,6 +65,26 @@ fn every_number_is_told_with_its_place() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
+/// The same messages with a thirteenth month in place of the twelfth: nothing of them is a number any more.
+#[test]
+fn what_is_no_date_stays_silent() {
+    let mut twins = 0;
+    for mut case in cases() {
+        let told_as_it_is = case.expected.len();
+        for at in 0..case.input.len() {
+            if case.input[at..].starts_with(b"251248-9996") {
+                case.input[at + 2..at + 4].copy_from_slice(b"13");
+                twins += 1;
+            }
+        }
+        let found = told(&case.decode());
+        assert!(found.len() <= told_as_it_is, "{}: {found:?}", case.name);
+        let is_plain = !["http2", "grpc", "ws", "smtp"].iter().any(|it| case.name.starts_with(it));
+        assert!(found.is_empty() || !is_plain, "{}: {found:?}", case.name);
+    }
+    assert!(twins > 20, "{twins}");
+}
+
 /// Every byte of a recognised protocol counts as read.
 #[test]
 fn nothing_of_a_known_protocol_is_opaque() {
