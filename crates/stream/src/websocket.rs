@@ -5,6 +5,8 @@
 //!
 //! *Limits*: those of content within a message. Control frames are shown as they stand.
 
+use std::ops::Range;
+
 use crate::body::Next;
 use crate::borders::Source;
 use crate::content::Content;
@@ -210,7 +212,7 @@ impl Message {
     fn inflate(
         &mut self,
         bytes: &[u8],
-        source: &std::ops::Range<u64>,
+        source: &Range<u64>,
         inflate: &mut Option<Decoder>,
         outlet: &mut Outlet<'_, '_>,
     ) {
@@ -223,20 +225,23 @@ impl Message {
             let Some(decoder) = inflate else { return };
             let step = decoder.step(rest, made.as_mut_slice());
             rest = &rest[step.read..];
-            if step.made > 0 && outlet.meter.make(step.made) {
-                let source =
-                    if source.is_empty() { Source::Of(source.clone()) } else { Source::Of(source.clone()) };
-                self.content.feed(&made.as_slice()[..step.made], source, outlet);
+            if step.made > 0 {
+                self.content.feed(&made.as_slice()[..step.made], Source::Of(source.clone()), outlet);
+                if !outlet.meter.make(step.made) {
+                    return;
+                }
             }
             match step.stop {
                 // A final block: the next bytes begin anew.
-                Some(Stop::End) => *inflate = None,
+                Some(Stop::End) => {
+                    *inflate = None;
+                    if rest.is_empty() {
+                        return;
+                    }
+                }
                 Some(_) => return,
                 None if step.read == 0 && step.made == 0 => return,
                 None => {}
-            }
-            if step.stop == Some(Stop::End) && rest.is_empty() {
-                return;
             }
         }
     }

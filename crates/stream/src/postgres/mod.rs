@@ -149,8 +149,7 @@ impl Postgres {
             return Some(head + 4);
         };
         let length = u32::from_be_bytes(*length) as usize;
-        let is_possible = length >= 4 && length < 1 << 30;
-        is_possible.then_some(head + length)
+        (4..1 << 30).contains(&length).then_some(head + length)
     }
 
     fn pass(&mut self, bytes: &[u8], at: u64, out: &mut Sink<'_>) -> usize {
