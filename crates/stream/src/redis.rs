@@ -18,6 +18,9 @@ pub(crate) const STRING_BYTES_MAX: usize = 64 * 1024;
 /// Longest line before a string: a sign, digits and the line's end.
 const LINE_BYTES_MAX: usize = 16;
 
+/// Longest name of a command.
+const COMMAND_BYTES_MAX: usize = 32;
+
 /// Commands whose values have names before them.
 const PAIRED: &[&str] = &["HSET", "HMSET", "XADD"];
 
@@ -156,7 +159,8 @@ impl Command {
         let at = self.at;
         self.at += 1;
         if at == 0 {
-            self.name = String::from_utf8_lossy(content.as_slice()).to_ascii_uppercase();
+            let name = content.as_str().filter(|name| name.len() <= COMMAND_BYTES_MAX);
+            self.name = name.unwrap_or_default().to_ascii_uppercase();
             return;
         }
         let is = |names: &[&str]| names.contains(&self.name.as_str());

@@ -12,8 +12,8 @@ use crate::window::{Part, Place, Protocol, Sink};
 /// Most streams whose content is followed at a time; servers allow 100 or 128.
 pub(crate) const STREAMS_MAX: usize = 128;
 
-/// Most captured bytes that the content of all streams holds.
-pub(crate) const HELD_BYTES_MAX: usize = 128 * 1024;
+/// Most bytes that the content of all streams holds: the window of a decompressor (1 MiB), and as much for the rest.
+pub(crate) const HELD_BYTES_MAX: usize = 2 << 20;
 
 /// The message of a stream.
 pub(super) struct Message {

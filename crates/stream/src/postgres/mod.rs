@@ -23,10 +23,13 @@ use crate::window::{Decoding, Part, Place, Protocol, Sink};
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Statements whose parameters have names.
-pub(crate) const STATEMENTS_MAX: usize = 64;
+pub(crate) const STATEMENTS_MAX: usize = 32;
 
 /// Parameters of a statement that have names.
-pub(crate) const PARAMETERS_MAX: usize = 64;
+pub(crate) const PARAMETERS_MAX: usize = 32;
+
+/// Longest name of a statement or parameter that is known.
+pub(crate) const NAME_BYTES_MAX: usize = 64;
 
 /// Longest message of a stream that is recognised without its start.
 const FIRST_MESSAGE_BYTES_MAX: usize = 1 << 20;
@@ -199,10 +202,13 @@ impl Postgres {
         let Some((name, text)) = string(&bytes[5..]) else { return };
         self.sql(text, at + 5 + name.len() as u64 + 1, out);
         let text = string(text).map_or(text, |(text, _)| text);
+        if name.len() > NAME_BYTES_MAX {
+            return;
+        }
         if self.statements.len() >= STATEMENTS_MAX && !self.statements.contains_key(name) {
             self.statements.pop_first();
         }
-        self.statements.insert(name.to_vec(), statement::parameters(text, PARAMETERS_MAX));
+        self.statements.insert(name.to_vec(), statement::parameters(text));
     }
 
     /// Parameters of a statement (PostgreSQL 17, section 53.7, Bind).
@@ -281,7 +287,8 @@ impl Session for Postgres {
     }
 
     fn held_bytes(&self) -> usize {
-        self.message.held_bytes() + self.wire.held_bytes()
+        let names = self.statements.values().flatten().flatten().map(Plain::len).sum::<usize>();
+        self.message.held_bytes() + self.wire.held_bytes() + names
     }
 
     fn next_message(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! Tolerant: what it does not understand has no name. *Limits*: one pass over the text.
 
 use crate::plain::Plain;
+use crate::postgres::{NAME_BYTES_MAX, PARAMETERS_MAX};
 use crate::token::{Encoding, name_of};
 
 /// Words that may stand between a column and its parameter.
@@ -16,16 +17,16 @@ enum Token<'a> {
     Sign(u8),
 }
 
-/// The names of the first `most` parameters.
-pub(super) fn parameters(text: &[u8], most: usize) -> Vec<Option<Plain>> {
+/// The names of the first [`PARAMETERS_MAX`] parameters, where they are not too long.
+pub(super) fn parameters(text: &[u8]) -> Vec<Option<Plain>> {
     let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
     let mut names: Vec<Option<Plain>> = Vec::new();
     let mut last_word = None;
     let mut columns = Columns::default();
     for token in tokens(text) {
         if let Token::Parameter(number) = token
-            && (1..=most).contains(&number)
-            && let Some(name) = columns.current().or(last_word)
+            && (1..=PARAMETERS_MAX).contains(&number)
+            && let Some(name) = columns.current().or(last_word).filter(|name| name.len() <= NAME_BYTES_MAX)
         {
             names.resize_with(names.len().max(number), || None);
             names[number - 1].get_or_insert_with(|| name_of(name.as_bytes(), Encoding::None));
@@ -122,10 +123,10 @@ mod tests {
             ("UPDATE p SET \"cpr\" = $2 WHERE id IN ($1)", &["id", "cpr"]),
             ("SELECT f('cpr = $1', 2, $1)", &[]),
             ("SELECT 1", &[]),
-            ("SELECT a = $9", &[]),
+            ("SELECT a = $99", &[]),
         ];
         for (text, expected) in cases {
-            let found = parameters(text.as_bytes(), 8);
+            let found = parameters(text.as_bytes());
             let found: Vec<_> =
                 found.iter().map(|name| name.as_ref().and_then(Plain::as_str).unwrap_or("-")).collect();
             assert_eq!(found, *expected, "{text}");
