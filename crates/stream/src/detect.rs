@@ -157,8 +157,9 @@ mod tests {
     /// Protocol, or not, and that no byte more changes what was decided.
     fn check(bytes: &[u8], expected: Option<Known>) {
         let verdicts: Vec<Verdict> = (0..=bytes.len()).map(|len| verdict(&bytes[..len])).collect();
-        let decided = verdicts.iter().position(|verdict| *verdict != Verdict::Wait).expect("decided");
         let text = bytes.escape_ascii();
+        let decided =
+            verdicts.iter().position(|verdict| *verdict != Verdict::Wait).unwrap_or_else(|| panic!("{text}"));
         assert_eq!(verdicts[decided], expected.map_or(Verdict::Other, Verdict::Known), "{text}");
         assert!(
             verdicts[decided..].iter().all(|verdict| *verdict == verdicts[decided]),
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn protocols() {
-        let query = b"\0\x1d\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";
+        let query = b"\0\x1b\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x01\0\x01";
         let cases: &[(&[u8], Known)] = &[
             (b"EHLO a.example\r\n", Known::Smtp),
             (b"mail from:<a@b.example>\r\n", Known::Smtp),
@@ -210,9 +211,9 @@ mod tests {
             b"Quarterly report",
             b"Q\0\0\0\x20neither a statement nor short",
             b"P\x7f\0\0\0 too long",
-            b"\0\0\0\x08\0\0\0\0",
+            b"\0\0\0\x08\0\0\0\0\0",
             b"\0\x1d\xab\xcd\x81\x80\0\x01\0\x01\0\0\0\0 an answer",
-            b"\0\x1d\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\xc1a\x07example\0\0\x01\0\x01",
+            b"\0\x1b\xab\xcd\x01\0\0\x01\0\0\0\0\0\0\xc1a\x07example\0\0\x01\0\x01",
             b"SSH-2.0-OpenSSH_9.2\r\n",
             b"\x16\x03\x01\x02\0\x01",
             b"0000000000000",

@@ -99,13 +99,15 @@ impl Redis {
     }
 
     fn take_line(&mut self, bytes: &[u8], at: u64, out: &mut Sink<'_>) -> (usize, Next) {
-        let (count, is_whole) = self.line.line(LINE_BYTES_MAX, bytes);
-        let is_possible = self.line.as_slice().first().is_none_or(|first| *first == self.sign());
-        if !is_possible || self.line.held_bytes() >= LINE_BYTES_MAX {
-            self.line.take();
+        if self.line.held_bytes() == 0 && bytes[0] != self.sign() {
             return (0, Next::Over);
         }
+        let room = bytes.len().min(LINE_BYTES_MAX - self.line.held_bytes());
+        let (count, is_whole) = self.line.line(LINE_BYTES_MAX, &bytes[..room]);
         self.wire.push(&bytes[..count], at, &self.place, out);
+        if !is_whole && self.line.held_bytes() >= LINE_BYTES_MAX {
+            return (count, Next::Over);
+        }
         if is_whole {
             let Some(number) = number(self.line.take().as_slice()) else { return (count, Next::Over) };
             self.begin(number, at + count as u64, out);

@@ -97,12 +97,14 @@ impl Http2 {
         let before = header.len();
         let count = bytes.len().min(HEADER_BYTES - before);
         header.extend_from_slice(&bytes[..count]);
-        let Ok(whole) = <[u8; HEADER_BYTES]>::try_from(header.as_slice()) else {
+        let whole = <[u8; HEADER_BYTES]>::try_from(header.as_slice());
+        let Ok(whole) = whole else {
             self.wire.push(&bytes[..count], at, &self.place, out);
             return (count, Next::More);
         };
         let Some(frame) = Frame::parse(whole).filter(|frame| self.block.may_be_followed_by(frame)) else {
-            return (0, Next::Over);
+            self.wire.push(&bytes[..count], at, &self.place, out);
+            return (count, Next::Over);
         };
         if matches!(frame.kind, Kind::Headers | Kind::PushPromise) {
             self.block.first = Some((frame, at - before as u64));

@@ -145,9 +145,6 @@ impl Postgres {
         let message = self.message.as_slice();
         let is_typed = self.began || message.first().is_some_and(|first| *first != 0);
         let head = usize::from(is_typed);
-        if is_typed && message.first().is_some_and(|first| !TYPES.contains(first)) {
-            return None;
-        }
         let Some(length) = message.get(head..).and_then(|rest| rest.first_chunk::<4>()) else {
             return Some(head + 4);
         };
@@ -261,7 +258,9 @@ impl Session for Postgres {
             self.start = at;
         }
         let Some(wanted) = self.wanted() else { return (0, Next::Over) };
-        if self.is_tls(bytes) {
+        let is_typed = self.began || bytes[0] != 0;
+        let is_no_message = self.message.held_bytes() == 0 && is_typed && !TYPES.contains(&bytes[0]);
+        if is_no_message {
             return (0, Next::Over);
         }
         let (count, is_whole) = self.message.fill(wanted.min(MESSAGE_BYTES_MAX), bytes);
@@ -293,13 +292,6 @@ impl Session for Postgres {
 
     fn next_message(&self) -> u64 {
         self.place.message + 1
-    }
-}
-
-impl Postgres {
-    /// Behind a request for TLS comes its hello.
-    fn is_tls(&self, bytes: &[u8]) -> bool {
-        !self.began && self.message.held_bytes() == 0 && bytes.first() == Some(&0x16)
     }
 }
 
