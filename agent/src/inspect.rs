@@ -7,16 +7,21 @@
 //! that field has shown ([`crate::fields`]) as well; one that may be told once its field has proven itself becomes
 //! a finding that waits.
 //! *Limits*: the last [`TOLD_MAX`] numbers of one message are remembered, at least half of that; what was
-//! told before them is told again, and counted again as a citizen of the message.
+//! told before them is told again, and counted again as a citizen of the message. Where messages interleave, that is
+//! known of [`MESSAGES_MAX`] of them.
 
-use std::{collections::HashMap, hash::Hash, ops::Range};
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    ops::Range,
+};
 
 use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, Why, scan, ten_digit_values};
 use cprvagt_report::{
     Checksum, Class, Confidence, Label, Leak, LeakId, LeakSchema, Location, Mask, Moment, Part, Pseudonym,
     Rule, Score, Scrubbed, SealedNumber, Severity,
 };
-use cprvagt_stream::{Decoder, Part as StreamPart, Window};
+use cprvagt_stream::{Bound, Decoder, Part as StreamPart, Window};
 
 use crate::{
     fields::{Fields, Origin},
@@ -29,6 +34,9 @@ use crate::{
 
 /// Numbers of one message that are remembered.
 const TOLD_MAX: usize = 65_536;
+
+/// Messages of one stream that are not over, of which it is remembered what was told.
+const MESSAGES_MAX: usize = 32;
 
 /// Fields of one part in which a number waits at most.
 const WAITING_IN_MAX: usize = 8;
@@ -145,13 +153,39 @@ pub struct Counted {
     pub text_bytes: u64,
     /// As something that no decoder reads.
     pub opaque_bytes: u64,
+    /// As something whose decoder would have to look too far back.
+    pub window_bytes: u64,
+    /// As something that becomes too much, or lies too deep.
+    pub limit_bytes: u64,
+}
+
+impl Counted {
+    fn add(&mut self, window: &Window<'_>) {
+        let sum = match (window.text, window.beyond) {
+            (true, _) => &mut self.text_bytes,
+            (false, None) => &mut self.opaque_bytes,
+            (false, Some(Bound::Window)) => &mut self.window_bytes,
+            (false, Some(Bound::Limit)) => &mut self.limit_bytes,
+        };
+        *sum += window.counted;
+    }
+
+    /// Bytes that were not read.
+    pub fn unread_bytes(&self) -> u64 {
+        self.opaque_bytes + self.window_bytes + self.limit_bytes
+    }
 }
 
 /// One direction of one stream.
 pub struct Inspector {
     decoder: Decoder,
-    told: Told,
+    messages: Messages,
 }
+
+/// What was seen of the messages that are not over yet: of one, or of several where they interleave. The last used is
+/// last.
+#[derive(Default)]
+struct Messages(VecDeque<Told>);
 
 /// What was seen of one message.
 #[derive(Default)]
@@ -205,18 +239,18 @@ pub struct Inspected {
 impl Inspector {
     /// For a stream.
     pub fn stream() -> Self {
-        Self { decoder: Decoder::stream(), told: Told::default() }
+        Self { decoder: Decoder::stream(), messages: Messages::default() }
     }
 
     /// For datagrams, each a message.
     pub fn datagram() -> Self {
-        Self { decoder: Decoder::datagram(), told: Told::default() }
+        Self { decoder: Decoder::datagram(), messages: Messages::default() }
     }
 
     /// Looks at the next bytes.
     pub fn push(&mut self, bytes: &[u8], lens: &Lens<'_>, into: &mut Inspected) {
-        let Self { decoder, told } = self;
-        decoder.push(bytes, &mut |window| told.look(&window, lens, into));
+        let Self { decoder, messages } = self;
+        decoder.push(bytes, &mut |window| messages.look(&window, lens, into));
     }
 
     /// Looks at a TLS write, holes included.
@@ -229,32 +263,45 @@ impl Inspector {
 
     /// Bytes are missing here.
     pub fn gap(&mut self, bytes: u64, lens: &Lens<'_>, into: &mut Inspected) {
-        let Self { decoder, told } = self;
-        decoder.gap(bytes, &mut |window| told.look(&window, lens, into));
+        let Self { decoder, messages } = self;
+        decoder.gap(bytes, &mut |window| messages.look(&window, lens, into));
     }
 
     /// No bytes came for a while.
     pub fn quiet(&mut self, lens: &Lens<'_>, into: &mut Inspected) {
-        let Self { decoder, told } = self;
-        decoder.quiet(&mut |window| told.look(&window, lens, into));
+        let Self { decoder, messages } = self;
+        decoder.quiet(&mut |window| messages.look(&window, lens, into));
     }
 
     /// No bytes will come.
     pub fn finish(&mut self, lens: &Lens<'_>, into: &mut Inspected) {
-        let Self { decoder, told } = self;
-        decoder.finish(&mut |window| told.look(&window, lens, into));
+        let Self { decoder, messages } = self;
+        decoder.finish(&mut |window| messages.look(&window, lens, into));
+    }
+}
+
+impl Messages {
+    fn look(&mut self, window: &Window<'_>, lens: &Lens<'_>, into: &mut Inspected) {
+        into.counted.add(window);
+        self.of(window).look(window, lens, into);
+    }
+
+    /// What was seen of the message of a window.
+    fn of(&mut self, window: &Window<'_>) -> &mut Told {
+        let Self(told) = self;
+        if told.back().is_none_or(|last| last.message != window.message) {
+            let known = told.iter().position(|told| told.message == window.message);
+            let next = known.and_then(|at| told.remove(at));
+            let kept_max = if window.protocol.interleaves() { MESSAGES_MAX - 1 } else { 0 };
+            told.drain(..told.len().saturating_sub(kept_max));
+            told.push_back(next.unwrap_or_else(|| Told { message: window.message, ..Told::default() }));
+        }
+        told.back_mut().expect("one was put there")
     }
 }
 
 impl Told {
     fn look(&mut self, window: &Window<'_>, lens: &Lens<'_>, into: &mut Inspected) {
-        match window.text {
-            true => into.counted.text_bytes += window.counted,
-            false => into.counted.opaque_bytes += window.counted,
-        }
-        if window.message != self.message {
-            *self = Self { message: window.message, ..Self::default() };
-        }
         let scene = Scene { key: key_name(window), place: place(window.part), now_unix: lens.now_unix };
         let mut values = whole_values(window, scene.place);
         scan(window.bytes, &scene, &mut |hit| {
@@ -409,10 +456,10 @@ fn offset(hit: &Hit, window: &Window<'_>) -> u64 {
     source.start + if as_it_stood { (hit.start - owned.start) as u64 } else { 0 }
 }
 
-/// The name that speaks for the value: of a JSON path its last step.
+/// The name that speaks for the value: of a path of names its last step.
 fn key_name<'a>(window: &Window<'a>) -> Option<&'a str> {
     let field = window.field?;
-    if window.part == StreamPart::Json {
+    if window.part.is_of_body() {
         return field.rsplit('.').next().map(|step| step.trim_end_matches("[]"));
     }
     Some(field)

@@ -235,3 +235,64 @@ fn long_json_strings_are_read_as_a_whole() {
         assert_eq!(told("high", &[&post(HEAD, "application/json", &json)]), ["json t"], "{before}");
     }
 }
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// Two streams take turns: each message has told its number, whoever's turn it is.
+#[test]
+fn messages_that_interleave_tell_each_number_once() {
+    let n = number(1);
+    let (headers, data) = (|stream| frame(1, 4, stream, &[0x83, 0x86, 0x84]), format!("{{\"cpr\":\"{n}\""));
+    let more = format!(",\"again\":{{\"cpr\":\"{n}\"}}}}");
+    let stream = [
+        headers(1),
+        headers(3),
+        frame(0, 0, 1, data.as_bytes()),
+        frame(0, 0, 3, data.as_bytes()),
+        frame(0, 1, 1, more.as_bytes()),
+        frame(0, 1, 3, more.as_bytes()),
+    ];
+    let pieces: Vec<&[u8]> = stream.iter().map(Vec::as_slice).collect();
+    assert_eq!(told("medium", &pieces), ["json cpr", "json cpr"]);
+}
+
+/// A field of a protocol buffer with an integer.
+fn integer(field: u8, mut value: u64) -> Vec<u8> {
+    let mut bytes = vec![field << 3];
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// Integers are told by what their field has shown, and by nothing else.
+#[test]
+fn integers_of_a_protocol_buffer_are_told_where_their_field_proves_itself() {
+    let citizens = |seed| {
+        Citizens::new(seed).take(4).map(|it| std::str::from_utf8(it.digits()).unwrap().parse().unwrap())
+    };
+    let numbers: Vec<u64> = citizens(1).chain(citizens(2)).collect();
+    let told = |message: Vec<u8>| {
+        let head = format!(
+            " HTTP/1.1\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
+            message.len()
+        );
+        told("medium", &[&[b"POST /x", head.as_bytes(), &message].concat()])
+    };
+    let in_field =
+        |field: u8| numbers.iter().flat_map(move |number| integer(field, *number)).collect::<Vec<u8>>();
+    let found = told(in_field(3));
+    assert!(found.len() >= 2 && found.iter().all(|it| it == "value f3"), "{found:?}");
+    let signed = numbers.iter().flat_map(|number| integer(3, number * 2)).collect::<Vec<u8>>();
+    assert!(told(signed).iter().all(|it| it == "value z3"), "as signed integers");
+    let apart =
+        (1..=8).zip(&numbers).flat_map(|(field, number)| integer(field, *number)).collect::<Vec<u8>>();
+    assert_eq!(told(apart), [""; 0], "each in a field of its own");
+    let ids = (0..60).flat_map(|at| integer(3, 5_123_456_789 + at * 7_919_331)).collect::<Vec<u8>>();
+    assert_eq!(told([ids, integer(3, numbers[0])].concat()), [""; 0], "one among many that are none");
+}

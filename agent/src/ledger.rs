@@ -26,7 +26,7 @@ pub enum Reason {
     RingFull,
     /// Lost: the memory was not resident when the probe read it.
     NotResident,
-    /// Lost: beyond what is copied of one write.
+    /// Lost: beyond what is copied of one write, or what is decoded of one message.
     Limit,
     /// Blind: TLS that no tap saw being written.
     NoTap,
@@ -34,6 +34,8 @@ pub enum Reason {
     Opaque,
     /// Blind: QUIC.
     Quic,
+    /// Blind: compressed with a larger window than is kept.
+    Window,
 }
 
 impl Reason {
@@ -46,6 +48,7 @@ impl Reason {
             Self::NoTap => "no-tap",
             Self::Opaque => "opaque",
             Self::Quic => "quic",
+            Self::Window => "window",
         }
     }
 

@@ -10,6 +10,7 @@
 mod cpr;
 mod memory;
 mod mend;
+mod protocols;
 mod report;
 mod settings;
 mod spool;
@@ -17,6 +18,10 @@ mod stream;
 mod text;
 
 pub use cpr::{cpr_find, cpr_scan};
+pub use protocols::{
+    dns_decode, grpc_decode, http2_decode, mail_decode, postgres_decode, protobuf_decode, redis_decode,
+    syslog_decode, websocket_decode,
+};
 pub use report::{delivery_decode, report_open, report_unpack};
 pub use settings::settings_read;
 pub use spool::spool_open;
@@ -27,14 +32,23 @@ pub use text::text_parse;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 18] = [
     ("cpr_find", cpr_find),
     ("cpr_scan", cpr_scan),
     ("delivery_decode", delivery_decode),
+    ("dns_decode", dns_decode),
+    ("grpc_decode", grpc_decode),
+    ("http2_decode", http2_decode),
+    ("mail_decode", mail_decode),
+    ("postgres_decode", postgres_decode),
+    ("protobuf_decode", protobuf_decode),
+    ("redis_decode", redis_decode),
     ("report_open", report_open),
     ("report_unpack", report_unpack),
     ("settings_read", settings_read),
     ("spool_open", spool_open),
     ("stream_decode", stream_decode),
+    ("syslog_decode", syslog_decode),
     ("text_parse", text_parse),
+    ("websocket_decode", websocket_decode),
 ];

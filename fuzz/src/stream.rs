@@ -14,7 +14,13 @@ const STREAM_BYTES_MAX: usize = 48 << 10;
 
 /// The first byte says how the rest is cut, the second what happens between.
 pub fn stream_decode(bytes: &[u8]) {
-    let Some((&[cuts, events], stream)) = bytes.split_first_chunk() else { return };
+    if let Some((&choice, stream)) = bytes.split_first_chunk() {
+        check(choice, stream);
+    }
+}
+
+/// However it is cut, and whatever happens between.
+pub(crate) fn check([cuts, events]: [u8; 2], stream: &[u8]) {
     if stream.len() > STREAM_BYTES_MAX {
         return;
     }
@@ -76,8 +82,9 @@ impl Seen {
 
     fn take(&mut self, window: &Window<'_>) {
         assert!(window.owned.start <= window.owned.end && window.owned.end <= window.bytes.len());
-        assert!(window.message >= self.message, "messages do not go back");
-        self.message = window.message;
+        let is_in_order = window.message >= self.message || window.protocol.interleaves();
+        assert!(is_in_order, "messages do not go back");
+        self.message = self.message.max(window.message);
         self.counted += window.counted;
         let field = window.field.map(str::to_owned);
         if window.part.is_specific() {

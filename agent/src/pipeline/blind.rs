@@ -97,6 +97,7 @@ fn remedy(reason: Reason, program: &str) -> &'static str {
              destination"
         }
         Reason::Quic => "turn QUIC off in the program, or block UDP there: it goes on over TCP",
+        Reason::Window => "have the program compress with a window of 1 MiB at most",
         _ => "the program encrypts or packs by itself: allow the destination if that is meant to be",
     }
 }

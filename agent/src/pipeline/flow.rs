@@ -222,6 +222,8 @@ impl FlowState {
     fn settle_plain(&mut self, inspected: Inspected) -> Vec<Told> {
         self.account.inspected_bytes += inspected.counted.text_bytes;
         self.account.miss(Reason::Opaque, inspected.counted.opaque_bytes);
+        self.account.miss(Reason::Window, inspected.counted.window_bytes);
+        self.account.miss(Reason::Limit, inspected.counted.limit_bytes);
         inspected.findings.into_iter().map(Told::in_clear).collect()
     }
 

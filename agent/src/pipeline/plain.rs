@@ -74,9 +74,9 @@ impl Outlet<'_, '_> {
 
     /// A message of its own, in a protocol that is known.
     fn asked(&mut self, message: &[u8]) {
-        let Counted { text_bytes, opaque_bytes } = self.into.counted;
+        let before = self.into.counted;
         Inspector::datagram().push(message, self.lens, self.into);
-        self.into.counted = Counted { text_bytes: text_bytes + message.len() as u64, opaque_bytes };
+        self.into.counted = Counted { text_bytes: before.text_bytes + message.len() as u64, ..before };
     }
 
     fn let_out_held(&mut self) {

@@ -72,6 +72,14 @@ pub enum Note {
     /// Compressed.
     #[error("compressed ({0}), which this version does not undo: what it holds was not searched")]
     Compressed(&'static str),
+    /// Compressed, and not to be decoded to its end.
+    #[error("{bytes} compressed bytes were not decoded, {why}: what they hold was not searched")]
+    Undecoded {
+        /// How many.
+        bytes: u64,
+        /// Because of which bound.
+        why: &'static str,
+    },
     /// Longer now than when it was opened.
     #[error("it grew meanwhile: what came behind byte {behind} was not searched")]
     Grew {

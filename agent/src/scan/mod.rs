@@ -6,7 +6,7 @@
 //! read is told on standard error, its name scrubbed too, and everything else is still searched.
 //! *Limits*: [`READ_BYTES`] of a file at a time, beside what a decoder holds. A file is read up to the length that it
 //! had when it was opened.
-//! *Not here*: network captures, and what compressed files hold.
+//! *Not here*: network captures, and what files hold that are compressed in another way than gzip, zstd and zip.
 
 mod answer;
 mod format;
@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::cli::{self, Exit, Exits};
 use crate::config::Config;
 use crate::fields::Origin;
-use crate::inspect::{Finding, Inspected, Inspector, Lens};
+use crate::inspect::{Counted, Finding, Inspected, Inspector, Lens};
 use crate::judge::{self, HitFacts, Overfull, Policy};
 use crate::privacy;
 use crate::pseudonym::{Key, KeyError};
@@ -84,6 +84,7 @@ pub fn run(config: &Config, options: &cli::Scan) -> Result<Exit, ScanError> {
         answer: Answer::new(options),
         buffer: Zeroizing::new(vec![0; READ_BYTES]),
         inspected: Inspected::default(),
+        undecoded: Counted::default(),
         sum: Sum::default(),
     };
     for path in &options.paths {
@@ -103,6 +104,8 @@ struct Scan<'a> {
     answer: Answer,
     buffer: Zeroizing<Vec<u8>>,
     inspected: Inspected,
+    /// What a bound kept from being decoded in the file at hand.
+    undecoded: Counted,
     sum: Sum,
 }
 
@@ -125,6 +128,7 @@ impl Scan<'_> {
     fn file(&mut self, mut input: Input) -> io::Result<()> {
         let path = self.name(&input.path);
         self.sum.files += 1;
+        self.undecoded = Counted::default();
         let mut inspector = Inspector::stream();
         loop {
             let is_first = input.taken == 0;
@@ -151,6 +155,7 @@ impl Scan<'_> {
         }
         inspector.finish(&self.lens, &mut self.inspected);
         self.tell(&path)?;
+        self.note_undecoded(&input.path);
         if input.has_more() {
             self.note(&input.path, &Note::Grew { behind: input.taken });
         }
@@ -160,13 +165,27 @@ impl Scan<'_> {
     /// Tells what has been found since the last time.
     fn tell(&mut self, path: &Scrubbed) -> io::Result<()> {
         let Inspected { findings, counted } = std::mem::take(&mut self.inspected);
-        self.sum.bytes += counted.text_bytes + counted.opaque_bytes;
+        self.sum.bytes += counted.text_bytes + counted.unread_bytes();
         self.sum.opaque_bytes += counted.opaque_bytes;
+        self.undecoded.window_bytes += counted.window_bytes;
+        self.undecoded.limit_bytes += counted.limit_bytes;
         self.sum.found += findings.len() as u64;
         findings.into_iter().try_for_each(|finding| {
             let why = finding.why;
             self.answer.leak(&leak(finding, path), &why)
         })
+    }
+
+    /// Tells what a bound kept from being decoded.
+    fn note_undecoded(&self, path: &Path) {
+        let Counted { window_bytes, limit_bytes, .. } = self.undecoded;
+        let causes = [
+            (window_bytes, "they look further back than is kept"),
+            (limit_bytes, "they become too much for their size"),
+        ];
+        for (bytes, why) in causes.into_iter().filter(|(bytes, _)| *bytes > 0) {
+            self.note(path, &Note::Undecoded { bytes, why });
+        }
     }
 
     fn unread(&mut self, path: &Path, unread: &Unread) {

@@ -1,10 +1,11 @@
 //! The body of an HTTP message: its framing, and the content inside.
 
-use crate::content::{Content, Parser};
+use crate::content::Content;
 use crate::http::chunked::{Chunked, Event};
 use crate::http::fields;
 use crate::http::head::Framing;
 use crate::plain::Plain;
+use crate::said::Said;
 use crate::window::{Decoding, Part, Place, Sink, Window};
 
 /// See the module.
@@ -33,7 +34,7 @@ pub(crate) enum Next {
 }
 
 impl Body {
-    pub(crate) fn new(place: Place, framing: Framing, parser: Parser) -> Self {
+    pub(crate) fn new(place: Place, framing: Framing, said: &Said<'_>) -> Self {
         let (frame, outer): (_, &[Decoding]) = match framing {
             Framing::Length(length) => (Frame::Length(length), &[]),
             Framing::Chunked => (
@@ -42,7 +43,7 @@ impl Body {
             ),
             Framing::None | Framing::Close | Framing::Unsaid => (Frame::Close, &[]),
         };
-        Self { place, content: Content::new(Part::Body, parser, outer), frame }
+        Self { place, content: Content::of(Part::Body, said, outer), frame }
     }
 
     /// Takes some of `bytes` (not empty), which stand at `at`; returns how many.

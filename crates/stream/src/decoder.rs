@@ -1,7 +1,7 @@
 //! One direction of one stream, from ordered bytes to windows.
 //!
-//! A stream is at the start of something (an *opening*), in the body of an HTTP message, or raw. An opening
-//! that turns out not to be HTTP becomes raw. Raw stays raw until a pause or a gap: a push behind one of these
+//! A stream is at the start of something (an *opening*), in the body of an HTTP/1 message, in a *session* of another
+//! protocol, or raw. An opening that turns out to be none of them becomes raw. Raw stays raw until a pause or a gap: a push behind one of these
 //! that begins like a message is an opening again.
 //!
 //! Nothing is lost on the way: a head is shown value by value and then as it stands, a body by its values and
@@ -10,16 +10,22 @@
 //! *Limits*: a head of more than 64 KiB or 128 fields is not HTTP. Whether a response has a body can depend on
 //! a request that is not seen: a body that begins like a response is taken for the next response.
 //!
-//! *Not here*: HTTP/2, WebSocket and mail; they are raw.
-
 use std::mem;
 
 use crate::body::{Body, Next};
 use crate::content::Content;
-use crate::detect::{self, Kind, Verdict};
+use crate::detect::{self, Kind, Known, Verdict};
+use crate::dns::{self, Dns};
 use crate::http::fields;
 use crate::http::head::{Framing, Head};
 use crate::http::opening::{Found, HEAD_BYTES_MAX, Opening};
+use crate::http2::Http2;
+use crate::mail::smtp::Smtp;
+use crate::postgres::Postgres;
+use crate::redis::Redis;
+use crate::session::{Session, Wire};
+use crate::syslog::{self, Syslog};
+use crate::websocket::WebSocket;
 use crate::window::{Part, Place, Sink, Window};
 
 /// Decodes one direction of one stream, or datagrams.
@@ -35,6 +41,7 @@ enum State {
     Datagrams,
     Opening { opening: Opening, otherwise: Otherwise },
     Body(Box<Body>),
+    Session(Box<dyn Session>),
     Raw { content: Box<Content>, place: Place, after_pause: bool },
 }
 
@@ -43,11 +50,18 @@ enum Otherwise {
     Raw,
     /// The body of the message before, if it has one after all.
     Body(Box<Body>),
+    /// What the message before asked for.
+    Session(Box<dyn Session>),
 }
 
 impl State {
     fn opening(otherwise: Otherwise) -> Self {
         Self::Opening { opening: Opening::default(), otherwise }
+    }
+
+    fn raw(message: u64) -> Self {
+        let (content, place) = (Box::new(Content::raw()), Place::raw(message));
+        Self::Raw { content, place, after_pause: false }
     }
 }
 
@@ -74,6 +88,7 @@ impl Decoder {
         self.prefer_body();
         let next = match &mut self.state {
             State::Body(body) => body.skip(bytes, out),
+            State::Session(session) => session.skip(bytes, out),
             State::Datagrams | State::Opening { .. } | State::Raw { .. } => Next::Over,
         };
         if next == Next::Over {
@@ -86,10 +101,7 @@ impl Decoder {
     /// what could go on. May be called any time; only the first call after a push does anything.
     pub fn quiet(&mut self, out: &mut Sink<'_>) {
         match &mut self.state {
-            // Before its kind is known, an opening is letters and line ends only.
-            State::Opening { opening, otherwise }
-                if opening.kind().is_some() && opening.buf.len() > opening.shown =>
-            {
+            State::Opening { opening, otherwise } if opening.buf.len() > opening.shown => {
                 opening.shown = opening.buf.len();
                 match otherwise {
                     Otherwise::Body(body) if !opening.first_line_seen => {
@@ -103,6 +115,7 @@ impl Decoder {
             }
             State::Datagrams | State::Opening { .. } => {}
             State::Body(body) => body.settle(self.at, out),
+            State::Session(session) => session.settle(out),
             State::Raw { content, place, after_pause } => {
                 content.settle(place, out);
                 *after_pause = true;
@@ -125,6 +138,7 @@ impl Decoder {
                 self.message += 1;
             }
             State::Body(mut body) => body.end_here(self.at, out),
+            State::Session(session) => self.end_session(session, out),
             State::Raw { mut content, place, .. } => {
                 content.end_here(&place, out);
                 self.message += content.messages();
@@ -138,6 +152,7 @@ impl Decoder {
             State::Datagrams => 0,
             State::Opening { opening, .. } => opening.buf.len(),
             State::Body(body) => body.held_bytes(),
+            State::Session(session) => session.held_bytes(),
             State::Raw { content, .. } => content.held_bytes(),
         }
     }
@@ -155,8 +170,17 @@ impl Decoder {
     /// After a pause, raw content may turn into messages.
     fn reopen(&mut self, bytes: &[u8], out: &mut Sink<'_>) {
         let State::Raw { after_pause, .. } = &mut self.state else { return };
-        let paused = !bytes.is_empty() && mem::take(after_pause);
-        if paused && detect::verdict(bytes) != Verdict::Other {
+        if bytes.is_empty() {
+            return;
+        }
+        let paused = mem::take(after_pause);
+        // A number that goes on must not be taken for the length of what follows.
+        let may_begin = match detect::verdict(bytes) {
+            Verdict::Other => false,
+            Verdict::Wait => !bytes[0].is_ascii_digit(),
+            Verdict::Http(_) | Verdict::Known(_) => true,
+        };
+        if paused && may_begin {
             self.finish(out);
         }
     }
@@ -175,6 +199,7 @@ impl Decoder {
             State::Datagrams => self.take_datagram(bytes, out),
             State::Opening { .. } => self.take_opening(bytes, out),
             State::Body(_) => self.take_body(bytes, out),
+            State::Session(_) => self.take_session(bytes, out),
             State::Raw { content, place, .. } => {
                 content.push(bytes, self.at, place, out);
                 self.at += bytes.len() as u64;
@@ -184,12 +209,37 @@ impl Decoder {
     }
 
     fn take_datagram(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> usize {
-        let (mut content, place) = (Content::lazy(Part::Raw), Place::raw(self.message));
-        content.push(bytes, self.at, &place, out);
-        content.end_here(&place, out);
+        match () {
+            () if dns::is_query(bytes) => {
+                self.take_known(bytes, &dns::place(self.message), dns::show_names, out)
+            }
+            () if syslog::is_message(bytes) => {
+                self.take_known(bytes, &syslog::place(self.message), syslog::show_message, out);
+            }
+            () => {
+                let (mut content, place) = (Content::lazy(Part::Raw), Place::raw(self.message));
+                content.push(bytes, self.at, &place, out);
+                content.end_here(&place, out);
+                self.message += content.messages();
+            }
+        }
         self.at += bytes.len() as u64;
-        self.message += content.messages();
         bytes.len()
+    }
+
+    /// A datagram of a known protocol: its values, and as it stands.
+    fn take_known(
+        &mut self,
+        bytes: &[u8],
+        place: &Place,
+        show: fn(&[u8], u64, &Place, &mut Sink<'_>),
+        out: &mut Sink<'_>,
+    ) {
+        show(bytes, self.at, place, out);
+        let mut wire = Wire::default();
+        wire.push(bytes, self.at, place, out);
+        wire.end(place, out);
+        self.message += 1;
     }
 
     fn take_body(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> usize {
@@ -203,14 +253,34 @@ impl Decoder {
         count
     }
 
+    fn take_session(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> usize {
+        let State::Session(session) = &mut self.state else { return bytes.len() };
+        let (count, next) = session.take(bytes, self.at, out);
+        self.at += count as u64;
+        if next == Next::Over
+            && let State::Session(session) = self.swap(State::raw(self.message))
+        {
+            self.end_session(session, out);
+            self.state = State::raw(self.message);
+        }
+        count
+    }
+
+    fn end_session(&mut self, mut session: Box<dyn Session>, out: &mut Sink<'_>) {
+        session.end_here(out);
+        self.message = session.next_message();
+    }
+
     fn take_opening(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> usize {
-        let State::Opening { opening, .. } = &mut self.state else { return bytes.len() };
+        let State::Opening { opening, otherwise } = &mut self.state else { return bytes.len() };
         let (count, found) = opening.take(bytes);
         self.at += count as u64;
         match found {
             Found::Wait => {}
             Found::Head(kind) => self.take_head(kind, out),
-            Found::Other => self.not_http(out),
+            // The body of the message before may be anything.
+            Found::Known(known) if matches!(otherwise, Otherwise::Raw) => self.begin_session(known, out),
+            Found::Known(_) | Found::Other => self.not_http(out),
         }
         count
     }
@@ -227,8 +297,12 @@ impl Decoder {
         let framing = head.framing();
         // The answer to HEAD announces a body and has none; a client told not to continue sends none.
         let may_lack = kind == Kind::Response || framing == Framing::Unsaid || head.expects_continue();
-        let body = Box::new(Body::new(place, framing, head.parser()));
+        let body = Box::new(Body::new(place, framing, &head.said()));
         self.state = match framing {
+            Framing::None if head.upgrades_to_websocket() => {
+                let place = Place { message: self.message, ..fields::place(&head, 0) };
+                State::opening(Otherwise::Session(Box::new(WebSocket::new(place))))
+            }
             Framing::None => State::opening(Otherwise::Raw),
             _ if may_lack => State::opening(Otherwise::Body(body)),
             _ => State::Body(body),
@@ -244,17 +318,39 @@ impl Decoder {
         }
         self.state = match otherwise {
             Otherwise::Body(body) if !opening.first_line_seen => State::Body(body),
-            _ => {
-                let (content, place) = (Box::new(Content::raw()), Place::raw(self.message));
-                State::Raw { content, place, after_pause: false }
-            }
+            Otherwise::Session(session) if !opening.first_line_seen => State::Session(session),
+            _ => State::raw(self.message),
         };
+        self.take_again(&opening, out);
+    }
+
+    /// The opening begins another protocol, or goes on in it.
+    fn begin_session(&mut self, known: Known, out: &mut Sink<'_>) {
+        let State::Opening { opening, .. } = self.swap(State::Session(session(known, self.message))) else {
+            return;
+        };
+        self.take_again(&opening, out);
+    }
+
+    fn take_again(&mut self, opening: &Opening, out: &mut Sink<'_>) {
         self.at -= opening.buf.len() as u64;
         self.take_all(opening.buf.as_slice(), out);
     }
 
     fn swap(&mut self, state: State) -> State {
         mem::replace(&mut self.state, state)
+    }
+}
+
+/// `message` is the number of its first message.
+fn session(known: Known, message: u64) -> Box<dyn Session> {
+    match known {
+        Known::Http2 => Box::new(Http2::new(message)),
+        Known::Smtp => Box::new(Smtp::new(message)),
+        Known::Dns => Box::new(Dns::new(message)),
+        Known::Syslog => Box::new(Syslog::new(message)),
+        Known::Postgres => Box::new(Postgres::new(message)),
+        Known::Redis => Box::new(Redis::new(message)),
     }
 }
 

@@ -6,22 +6,18 @@
 //! *Invariants*: a value is shown once complete, so that the way the bytes arrived makes no difference; only
 //! a value too long for the buffer is shown in pieces.
 //!
-//! *Limits*: [`DEPTH_MAX`] levels have names, and [`PATH_BYTES_MAX`] bytes of path are kept; what is deeper is
-//! shown with the path so far.
+//! *Limits*: [`DEPTH_MAX`] levels have names; what is deeper is shown with the path so far.
 //!
 //! *Units*: positions are indices into the buffer of one call.
 
 use std::ops::Range;
 
-use crate::plain::Plain;
+use crate::path::Path;
 use crate::token::{self, Encoding, Mode, Value};
 use crate::window::Part;
 
 /// Levels of nesting that are followed.
 pub(crate) const DEPTH_MAX: usize = 64;
-
-/// Longest key path.
-pub(crate) const PATH_BYTES_MAX: usize = 512;
 
 /// Reads the values of JSON texts.
 #[derive(Default)]
@@ -229,40 +225,6 @@ fn escape_len(bytes: &[u8]) -> usize {
         _ if !is_unit(bytes) => 2,
         [_, _, b'd' | b'D', b'8'..=b'b' | b'A' | b'B', ..] if bytes.get(6..).is_some_and(is_unit) => 12,
         _ => 6,
-    }
-}
-
-/// A key path of bounded length.
-#[derive(Default)]
-struct Path(Option<Plain>);
-
-impl Path {
-    fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, Plain::len)
-    }
-
-    /// The path, unless it is empty or its keys are not UTF-8.
-    fn as_str(&self) -> Option<&str> {
-        self.0.as_ref().and_then(Plain::as_str).filter(|path| !path.is_empty())
-    }
-
-    fn enter(&mut self, key: &Plain) {
-        if self.len() > 0 {
-            self.append(b".");
-        }
-        self.append(key.as_slice());
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        if self.len() + bytes.len() <= PATH_BYTES_MAX {
-            self.0.get_or_insert_with(Plain::new).append(bytes);
-        }
-    }
-
-    fn truncate(&mut self, len: usize) {
-        if let Some(path) = &mut self.0 {
-            path.truncate(len);
-        }
     }
 }
 

@@ -17,6 +17,10 @@ impl Plain {
         &self.0
     }
 
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -50,6 +54,15 @@ impl Plain {
             self.move_to(needed.max(self.0.capacity() * 2));
         }
         self.0.extend_from_slice(bytes);
+    }
+
+    /// Appends what `fill` adds, at most `most` bytes: with more the block could move and leave its content behind.
+    pub(crate) fn append_with<T>(&mut self, most: usize, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let needed = self.len() + most;
+        if needed > self.0.capacity() {
+            self.move_to(needed.max(self.0.capacity() * 2));
+        }
+        fill(&mut self.0)
     }
 
     /// Forgets the first `count` bytes.

@@ -5,8 +5,12 @@ use std::ops::Range;
 use cprvagt_cpr::{BEFORE_BYTES_MAX, REACH_BYTES_MAX};
 
 use crate::escape::{self, Undone};
+use crate::outlet::Outlet;
+use crate::parser::Frame;
 use crate::plain::Plain;
+use crate::trail::Trail;
 use crate::window::{Decoding, Part, Place, Sink, Window};
+use crate::within;
 
 /// The most bytes that one byte of content takes: a JSON escape.
 const ESCAPE_BYTES_MAX: usize = 6;
@@ -49,6 +53,8 @@ pub(crate) enum Encoding {
     Form,
     /// JSON escapes.
     Json,
+    /// Character references.
+    Markup,
 }
 
 /// A value in a buffer.
@@ -61,13 +67,43 @@ pub(crate) struct Value<'a> {
     pub(crate) encoding: Encoding,
     /// Where the owned part stands in the buffer.
     pub(crate) at: Range<usize>,
+    /// What was undone to come to `bytes`.
+    pub(crate) made_by: &'static [Decoding],
+}
+
+/// What the windows of one value have in common.
+pub(crate) struct Spot<'a> {
+    pub(crate) part: Part,
+    pub(crate) field: Option<&'a str>,
+    /// Where in the stream the value stands.
+    pub(crate) source: Range<u64>,
+}
+
+impl Spot<'_> {
+    /// The same place, behind values that have places of their own.
+    pub(crate) fn as_such(&self, place: &Place) -> Self {
+        Self { part: self.part.as_such(place), source: self.source.clone(), ..*self }
+    }
+
+    /// Hands out a window.
+    pub(crate) fn show(&self, bytes: &[u8], owned: Range<usize>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
+        let window = outlet.place.window(self.part, bytes);
+        (outlet.out)(Window {
+            owned,
+            field: self.field,
+            message: outlet.message,
+            decodings: trail.as_slice(),
+            source: self.source.clone(),
+            ..window
+        });
+    }
 }
 
 impl<'a> Value<'a> {
     /// A whole value that stands at `offset`.
     pub(crate) fn whole(part: Part, bytes: &'a [u8], offset: usize) -> Self {
         let at = offset..offset + bytes.len();
-        Self { part, field: None, bytes, owned: 0..bytes.len(), encoding: Encoding::None, at }
+        Self { part, field: None, bytes, owned: 0..bytes.len(), encoding: Encoding::None, at, made_by: &[] }
     }
 
     pub(crate) fn named(self, field: Option<&'a str>) -> Self {
@@ -78,28 +114,52 @@ impl<'a> Value<'a> {
         Self { encoding, ..self }
     }
 
-    /// Hands out the windows of this value: what it reads as, decoded where there is something to decode.
+    pub(crate) fn made_by(self, made_by: &'static [Decoding]) -> Self {
+        Self { made_by, ..self }
+    }
+
+    /// Hands out the windows of a value that stands outside of any content.
     pub(crate) fn show(&self, place: &Place, outer: &[Decoding], source: Range<u64>, out: &mut Sink<'_>) {
+        let mut outlet = Outlet::new(place, out);
+        outlet.meter.take(self.bytes.len());
+        self.show_at(&Trail::from(outer), source, &mut outlet);
+    }
+
+    /// The same for a value of content that may have a name of its own.
+    pub(crate) fn show_in(&self, frame: &Frame<'_>, source: Range<u64>, outlet: &mut Outlet<'_, '_>) {
+        let field = join(frame.field, self.field);
+        let field = field.as_ref().and_then(Plain::as_str).or(self.field);
+        Value { owned: self.owned.clone(), at: self.at.clone(), field, ..*self }.show_at(
+            frame.trail,
+            source,
+            outlet,
+        );
+    }
+
+    /// Hands out the windows of this value: what it reads as, decoded where there is something to decode, and what
+    /// lies within.
+    fn show_at(&self, outer: &Trail, source: Range<u64>, outlet: &mut Outlet<'_, '_>) {
         if self.owned.is_empty() {
             return;
         }
-        let decoded = self.decoded();
-        if decoded.is_none() || self.encoding == Encoding::Url {
-            let window = self.window(self.bytes, place, &source);
-            out(Window { owned: self.owned.clone(), decodings: outer, ..window });
+        let spot = Spot { part: self.part, field: self.field, source };
+        let mut trail = *outer;
+        self.made_by.iter().for_each(|decoding| trail.push(*decoding));
+        let show = |bytes: &[u8], owned: Range<usize>, trail: &Trail, outlet: &mut Outlet<'_, '_>| match owned
+            .len()
+            == bytes.len()
+        {
+            true => within::show(bytes, &spot, trail, outlet),
+            false => within::show_piece(bytes, owned, &spot, trail, outlet),
+        };
+        let Some((plain, owned, undone)) = self.decoded() else {
+            return show(self.bytes, self.owned.clone(), &trail, outlet);
+        };
+        if self.encoding == Encoding::Url {
+            spot.show(self.bytes, self.owned.clone(), &trail, outlet);
         }
-        let Some((plain, owned, undone)) = decoded else { return };
-        let mut trail = Trail::from(outer);
-        trail.add(undone);
-        out(Window { owned, decodings: trail.as_slice(), ..self.window(plain.as_slice(), place, &source) });
-        if let Some((again, undone)) = self.decoded_again(&plain, undone) {
-            trail.add(undone);
-            out(Window { decodings: trail.as_slice(), ..self.window(again.as_slice(), place, &source) });
-        }
-    }
-
-    fn window<'w>(&'w self, bytes: &'w [u8], place: &'w Place, source: &Range<u64>) -> Window<'w> {
-        Window { field: self.field, source: source.clone(), ..place.window(self.part, bytes) }
+        undone.enter(&mut trail);
+        show(plain.as_slice(), owned, &trail, outlet);
     }
 
     /// The content after decoding and the owned part of it, if there is something to decode.
@@ -124,12 +184,6 @@ impl<'a> Value<'a> {
         }
         (undone != Undone::default()).then_some((content, borders[0]..borders[1], undone))
     }
-
-    /// Percent-encoding under percent-encoding, of a value shown whole.
-    fn decoded_again(&self, plain: &Plain, undone: Undone) -> Option<(Plain, Undone)> {
-        let whole = self.owned.len() == self.bytes.len();
-        if undone.percent && whole { escape::percent(plain.as_slice(), false) } else { None }
-    }
 }
 
 impl Encoding {
@@ -140,6 +194,7 @@ impl Encoding {
             Self::Url => bytes.contains(&b'%'),
             Self::Form => bytes.iter().any(|byte| matches!(byte, b'%' | b'+')),
             Self::Json => bytes.contains(&b'\\'),
+            Self::Markup => bytes.contains(&b'&'),
         }
     }
 
@@ -150,6 +205,9 @@ impl Encoding {
             Self::Form => escape::percent(bytes, true),
             Self::Json => {
                 escape::json(bytes).map(|plain| (plain, Undone { json: true, ..Undone::default() }))
+            }
+            Self::Markup => {
+                escape::entities(bytes).map(|plain| (plain, Undone { entity: true, ..Undone::default() }))
             }
         }
     }
@@ -165,6 +223,7 @@ pub(crate) fn piece(part: Part, buf: &[u8], owned: Range<usize>, end: usize) -> 
         owned: owned.start - start..owned.end - start,
         encoding: Encoding::None,
         at: owned,
+        made_by: &[],
     }
 }
 
@@ -187,6 +246,16 @@ pub(crate) fn pair(
     sink(Value::whole(part, value, offset + equals + 1).named(field.as_str()).encoded(encoding));
 }
 
+/// The name of something in something that has a name too; `None` where the outer one has none.
+pub(crate) fn join(outer: Option<&str>, inner: Option<&str>) -> Option<Plain> {
+    let mut name = Plain::copy_of(outer?.as_bytes());
+    if let Some(inner) = inner {
+        name.append(b".");
+        name.append(inner.as_bytes());
+    }
+    Some(name)
+}
+
 /// Whether a name has so many digits that it may hold a number.
 pub(crate) fn may_hold_number(name: &[u8]) -> bool {
     name.iter().filter(|byte| byte.is_ascii_digit()).count() >= NAME_DIGITS_MIN
@@ -205,42 +274,7 @@ pub(crate) fn name_of(bytes: &[u8], encoding: Encoding) -> Plain {
     name
 }
 
-/// The decodings of a window, outermost first.
-struct Trail {
-    items: [Decoding; Self::LEN_MAX],
-    len: usize,
-}
-
-impl Trail {
-    const LEN_MAX: usize = 8;
-
-    fn as_slice(&self) -> &[Decoding] {
-        &self.items[..self.len]
-    }
-
-    fn add(&mut self, undone: Undone) {
-        let steps = [
-            (undone.plus, Decoding::FormPlus),
-            (undone.percent, Decoding::Percent),
-            (undone.json, Decoding::JsonEscape),
-        ];
-        for (_, decoding) in steps.into_iter().filter(|(done, _)| *done) {
-            self.push(decoding);
-        }
-    }
-
-    fn push(&mut self, decoding: Decoding) {
-        if let Some(slot) = self.items.get_mut(self.len) {
-            *slot = decoding;
-            self.len += 1;
-        }
-    }
-}
-
-impl From<&[Decoding]> for Trail {
-    fn from(outer: &[Decoding]) -> Self {
-        let mut trail = Self { items: [Decoding::Chunked; Self::LEN_MAX], len: 0 };
-        outer.iter().for_each(|decoding| trail.push(*decoding));
-        trail
-    }
+/// Where `piece`, a subslice, begins in `bytes`.
+pub(crate) fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
+    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
 }

@@ -31,14 +31,26 @@ pub struct Window<'a> {
     pub message: u64,
     /// What was undone, outermost first.
     pub decodings: &'a [Decoding],
-    /// Whether the content is text or a recognised protocol; false means opaque. See [`crate::is_text`].
+    /// Whether the content is text or a recognised protocol, such as compressed content that was decoded; false means
+    /// opaque. See [`crate::is_text`].
     pub text: bool,
+    /// Where opaque: the bound that kept it from being decoded, if it was one.
+    pub beyond: Option<Bound>,
     /// Stream offsets (bytes since the start, gaps included) this window was made from. Exact, except that
     /// in a chunked body of many small chunks it is the closest known chunk border plus the distance.
     pub source: Range<u64>,
     /// Stream bytes that this window accounts for: the sum over all windows until `finish` is exactly the
     /// number of bytes pushed. 0 for windows that show bytes another window accounts for.
     pub counted: u64,
+}
+
+/// Why something was not decoded that could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bound {
+    /// It looks further back than a decompressor keeps.
+    Window,
+    /// It becomes too much, or lies too deep.
+    Limit,
 }
 
 /// What the bytes were recognised as.
@@ -48,6 +60,20 @@ pub enum Protocol {
     Http11,
     /// Nothing known.
     Raw,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+    /// WebSocket (RFC 6455).
+    WebSocket,
+    /// SMTP (RFC 5321) and the mail in it.
+    Smtp,
+    /// DNS (RFC 1035).
+    Dns,
+    /// Syslog (RFC 5424, RFC 3164).
+    Syslog,
+    /// PostgreSQL's protocol, version 3.
+    Postgres,
+    /// Redis's protocol (RESP).
+    Redis,
 }
 
 impl Protocol {
@@ -56,7 +82,20 @@ impl Protocol {
         match self {
             Self::Http11 => "http/1.1",
             Self::Raw => "raw",
+            Self::Http2 => "http/2",
+            Self::WebSocket => "websocket",
+            Self::Smtp => "smtp",
+            Self::Dns => "dns",
+            Self::Syslog => "syslog",
+            Self::Postgres => "postgresql",
+            Self::Redis => "redis",
         }
+    }
+
+    /// Whether messages of one direction of a stream may overlap: the number of a later window is then not always
+    /// the higher one.
+    pub const fn interleaves(self) -> bool {
+        matches!(self, Self::Http2)
     }
 }
 
@@ -79,10 +118,34 @@ pub enum Part {
     Form,
     /// A value or key of a JSON text.
     Json,
+    /// Text or an attribute of an XML element.
+    Xml,
+    /// Text or an attribute of an HTML page.
+    Html,
+    /// A part of a multipart body.
+    Multipart,
+    /// The name of a file.
+    Filename,
+    /// The key of a record.
+    Key,
+    /// The value of a record.
+    Value,
     /// Message content as such.
     Body,
     /// Stream bytes as such.
     Raw,
+    /// The text of a database query.
+    Sql,
+    /// A name that is asked for.
+    DnsName,
+    /// Sender or recipient that a mail server is told.
+    MailEnvelope,
+    /// A header field of a mail or of a part of one.
+    MailHeader,
+    /// The text of a mail.
+    MailBody,
+    /// A log message, or an element of one.
+    Log,
 }
 
 impl Part {
@@ -97,14 +160,51 @@ impl Part {
             Self::Referer => "referer",
             Self::Form => "form",
             Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Html => "html",
+            Self::Multipart => "multipart",
+            Self::Filename => "filename",
+            Self::Key => "key",
+            Self::Value => "value",
             Self::Body => "body",
             Self::Raw => "raw",
+            Self::Sql => "sql",
+            Self::DnsName => "dns.name",
+            Self::MailEnvelope => "mail.envelope",
+            Self::MailHeader => "mail.header",
+            Self::MailBody => "mail.body",
+            Self::Log => "log",
         }
     }
 
     /// Whether this names a place in a message, rather than just showing its bytes.
     pub const fn is_specific(self) -> bool {
         !matches!(self, Self::Body | Self::Raw)
+    }
+
+    /// Whether this is part of a body: its fields may be paths, such as `persons[].cpr`, and a text in a value is as good
+    /// as a body of its own.
+    pub const fn is_of_body(self) -> bool {
+        matches!(
+            self,
+            Self::Body
+                | Self::Raw
+                | Self::Form
+                | Self::Json
+                | Self::Xml
+                | Self::Html
+                | Self::Multipart
+                | Self::Value
+        )
+    }
+
+    /// What a text of this part is whose values have places of their own.
+    pub(crate) fn as_such(self, place: &Place) -> Self {
+        match self.is_of_body() {
+            true if place.is_raw() => Self::Raw,
+            true => Self::Body,
+            false => self,
+        }
     }
 }
 
@@ -119,6 +219,42 @@ pub enum Decoding {
     FormPlus,
     /// Escapes in JSON strings (RFC 8259, section 7).
     JsonEscape,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// deflate, with a zlib header or without (RFC 1950, RFC 1951).
+    Deflate,
+    /// Brotli (RFC 7932).
+    Brotli,
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// Base64, in either alphabet (RFC 4648).
+    Base64,
+    /// Base 16.
+    Hex,
+    /// Quoted-printable (RFC 2045, section 6.7).
+    QuotedPrintable,
+    /// UTF-16 with a byte order mark.
+    Utf16,
+    /// Character references of HTML and XML.
+    HtmlEntity,
+    /// Escapes of JavaScript strings.
+    JsEscape,
+    /// A member of a zip archive.
+    Zip,
+    /// MessagePack.
+    MessagePack,
+    /// CBOR (RFC 8949).
+    Cbor,
+    /// A number that was sent as one: its digits, with zeroes before them where it has fewer than ten.
+    Integer,
+    /// Header compression (RFC 7541).
+    Hpack,
+    /// The frames of gRPC messages.
+    Grpc,
+    /// Protocol buffers.
+    Protobuf,
+    /// The mask over what a WebSocket client sends (RFC 6455, section 5.3).
+    Mask,
 }
 
 impl Decoding {
@@ -129,6 +265,24 @@ impl Decoding {
             Self::Percent => "percent",
             Self::FormPlus => "form-plus",
             Self::JsonEscape => "json-escape",
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "brotli",
+            Self::Zstd => "zstd",
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Utf16 => "utf-16",
+            Self::HtmlEntity => "html-entity",
+            Self::JsEscape => "js-escape",
+            Self::Zip => "zip",
+            Self::MessagePack => "msgpack",
+            Self::Cbor => "cbor",
+            Self::Integer => "integer",
+            Self::Hpack => "hpack",
+            Self::Grpc => "grpc",
+            Self::Protobuf => "protobuf",
+            Self::Mask => "mask",
         }
     }
 }
@@ -164,6 +318,7 @@ impl Place {
             message: self.message,
             decodings: &[],
             text: true,
+            beyond: None,
             source: 0..0,
             counted: 0,
         }

@@ -67,11 +67,11 @@ fn referer_absolute_form_and_names_with_numbers() {
 #[test]
 fn percent_encoding_is_undone_twice() {
     check(
-        "GET /?a=1%252D2&b=%25zz HTTP/1.1||",
+        "GET /?a=12345%252D678&b=%25zz HTTP/1.1||",
         &[
             ("url.path", "", "", "/"),
-            ("url.query", "a", "percent", "1%2D2"),
-            ("url.query", "a", "percent,percent", "1-2"),
+            ("url.query", "a", "percent", "12345%2D678"),
+            ("url.query", "a", "percent,percent", "12345-678"),
             ("url.query", "b", "percent", "%zz"),
         ],
     );
@@ -194,7 +194,6 @@ fn parts_of_the_corners() {
         ("POST / HTTP/1.1|Transfer-Encoding: chunked||0||# later", Part::Raw, 1, Protocol::Raw),
         ("POST / HTTP/1.1|Transfer-Encoding: chunked||5|abcdeX|#", Part::Raw, 1, Protocol::Raw),
         ("GET 2|#", Part::Raw, 0, Protocol::Raw),
-        ("PRI * HTTP/2.0||SM||#", Part::Raw, 0, Protocol::Raw),
     ];
     for (stream, part, message, protocol) in cases {
         let bytes = wire(&stream.replace('#', NANCY));

@@ -7,9 +7,9 @@ use crate::window::{Part, Place, Protocol, Sink};
 
 /// The target of a request, taken apart (RFC 9112, section 3.2). Each piece is as sent, and may be empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Target<'a> {
+pub(crate) struct Target<'a> {
     authority: &'a str,
-    path: &'a str,
+    pub(crate) path: &'a str,
     query: &'a str,
 }
 
@@ -22,13 +22,24 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn split(target: &'a str) -> Self {
+    pub(crate) fn split(target: &'a str) -> Self {
         let (authority, rest) = match target.split_once("://").filter(|_| !target.starts_with('/')) {
             Some((_, rest)) => rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())),
             None => ("", target),
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         Self { authority, path, query }
+    }
+
+    /// Hands out the pieces, which stand in `bytes`.
+    pub(crate) fn show(&self, bytes: &[u8], sink: &mut dyn FnMut(Value<'_>)) {
+        for (part, piece) in [(Part::UrlHost, self.authority), (Part::UrlPath, self.path)] {
+            let piece = piece.as_bytes();
+            sink(Value::whole(part, piece, token::offset_in(bytes, piece)).encoded(Encoding::Url));
+        }
+        for parameter in self.query.split('&').map(str::as_bytes) {
+            token::pair(Part::UrlQuery, parameter, token::offset_in(bytes, parameter), Encoding::Form, sink);
+        }
     }
 }
 
@@ -51,17 +62,8 @@ pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &
         let source = at + value.at.start as u64..at + value.at.end as u64;
         value.show(place, &[], source, out);
     };
-    let offset = |piece: &[u8]| offset_in(bytes, piece);
-    let target = Target::of(head);
-    let whole = |part, piece: &str, sink: &mut dyn FnMut(Value<'_>)| {
-        let piece = piece.as_bytes();
-        sink(Value::whole(part, piece, offset(piece)).encoded(Encoding::Url));
-    };
-    whole(Part::UrlHost, target.authority, &mut sink);
-    whole(Part::UrlPath, target.path, &mut sink);
-    for parameter in target.query.split('&').map(str::as_bytes) {
-        token::pair(Part::UrlQuery, parameter, offset(parameter), Encoding::Form, &mut sink);
-    }
+    let offset = |piece: &[u8]| token::offset_in(bytes, piece);
+    Target::of(head).show(bytes, &mut sink);
     for field in &head.fields {
         show_field(field.name, field.value, offset(field.value), &mut sink);
     }
@@ -76,11 +78,12 @@ pub(crate) fn show_trailer(line: &[u8], at: u64, place: &Place, out: &mut Sink<'
         value.show(place, &[], source, out);
     };
     if let Ok(name) = std::str::from_utf8(name.trim_ascii()) {
-        show_field(name, value, offset_in(line, value), &mut sink);
+        show_field(name, value, token::offset_in(line, value), &mut sink);
     }
 }
 
-fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
+/// Hands out a field by its name; its value stands at `offset`.
+pub(crate) fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     if is("cookie") {
         show_cookies(value, offset, sink);
@@ -101,13 +104,8 @@ fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn FnMut(Valu
 fn show_cookies(value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
     for cookie in value.split(|byte| *byte == b';') {
         let trimmed = cookie.trim_ascii();
-        token::pair(Part::Cookie, trimmed, offset + offset_in(value, trimmed), Encoding::Url, sink);
+        token::pair(Part::Cookie, trimmed, offset + token::offset_in(value, trimmed), Encoding::Url, sink);
     }
-}
-
-/// Where `piece`, a subslice, begins in `bytes`.
-fn offset_in(bytes: &[u8], piece: &[u8]) -> usize {
-    (piece.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len())
 }
 
 #[cfg(test)]

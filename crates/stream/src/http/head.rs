@@ -4,9 +4,9 @@
 
 use std::str::FromStr;
 
-use crate::content::{Parser, Syntax};
 use crate::detect::Kind;
 use crate::plain::Plain;
+use crate::said::Said;
 
 /// Most header fields that are read.
 pub(crate) const FIELDS_MAX: usize = 128;
@@ -113,19 +113,22 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// How values are found in the body.
-    pub(crate) fn parser(&self) -> Parser {
-        if !matches!(self.field_lower("content-encoding").as_slice(), b"" | b"identity") {
-            return Parser::None;
+    /// What is said of the body.
+    pub(crate) fn said(&self) -> Said<'a> {
+        let field = |name| self.field(name).unwrap_or_default();
+        Said {
+            content_type: field("content-type"),
+            content_encoding: field("content-encoding"),
+            transfer_encoding: field("transfer-encoding"),
+            message_encoding: field("grpc-encoding"),
         }
-        let content_type = self.field_lower("content-type");
-        let media_type = content_type.as_slice().split(|byte| *byte == b';').next().unwrap_or_default();
-        Parser::Undecided(match media_type.trim_ascii_end() {
-            b"application/x-www-form-urlencoded" => Some(Syntax::Form),
-            b"application/json" => Some(Syntax::Json),
-            other if other.ends_with(b"+json") => Some(Syntax::Json),
-            _ => None,
-        })
+    }
+
+    /// Whether what follows are WebSocket frames, if the other side agrees or has agreed (RFC 6455, section 4).
+    pub(crate) fn upgrades_to_websocket(&self) -> bool {
+        let is_upgrade =
+            matches!(self.start, Start::Request { method: "GET", .. } | Start::Response { code: 101 });
+        is_upgrade && self.field_lower("upgrade").as_slice() == b"websocket"
     }
 
     /// Whether the client waits for leave to send the body, and may do without (RFC 9110, section 10.1.1).

@@ -2,7 +2,7 @@
 //!
 //! *Limits*: [`HEAD_BYTES_MAX`]. The end of the head is searched for once over each byte.
 
-use crate::detect::{self, Kind, Verdict};
+use crate::detect::{self, Kind, Known, Verdict};
 use crate::plain::Plain;
 
 /// Longest head that is read as one.
@@ -32,6 +32,8 @@ pub(crate) enum Found {
     Wait,
     /// A head; the buffer holds exactly it.
     Head(Kind),
+    /// The start of another protocol.
+    Known(Known),
     /// No HTTP head, or one that is too long.
     Other,
 }
@@ -46,7 +48,7 @@ impl Opening {
         }
         self.buf.append(&bytes[..bytes.len().min(STEP_BYTES).min(HEAD_BYTES_MAX - before)]);
         let found = self.look();
-        if found == Found::Other {
+        if matches!(found, Found::Other | Found::Known(_)) {
             self.buf.truncate(before);
         }
         (self.buf.len() - before, found)
@@ -61,6 +63,7 @@ impl Opening {
         if self.kind.is_none() {
             match detect::verdict(self.buf.as_slice()) {
                 Verdict::Http(kind) => self.kind = Some(kind),
+                Verdict::Known(known) => return Found::Known(known),
                 Verdict::Wait => return Found::Wait,
                 Verdict::Other => return Found::Other,
             }

@@ -1,0 +1,45 @@
+//! Words of a text: runs of bytes without white space, looked into where they may hold something encoded.
+//!
+//! *Limits*: a word of more than [`WORD_BYTES_MAX`] is looked into in pieces that overlap.
+
+use std::ops::Range;
+
+use crate::hidden::Hidden;
+use crate::outlet::Outlet;
+use crate::parser::Scene;
+use crate::token::{Mode, SPLIT_OVERLAP_BYTES, Spot};
+use crate::within;
+
+/// Longest word that is looked into as one.
+const WORD_BYTES_MAX: usize = 8 << 10;
+
+/// Reads on; returns where the first word begins that is not whole.
+pub(crate) fn run(scene: &Scene<'_>, outlet: &mut Outlet<'_, '_>) -> usize {
+    let buf = scene.buf;
+    let space = buf[scene.from..].iter().rposition(u8::is_ascii_whitespace);
+    let mut last = space.map_or(scene.from, |at| scene.from + at);
+    look(scene, scene.from..last, outlet);
+    while buf.len() - last >= WORD_BYTES_MAX {
+        look(scene, last..last + WORD_BYTES_MAX, outlet);
+        last += WORD_BYTES_MAX - SPLIT_OVERLAP_BYTES;
+    }
+    if matches!(scene.mode, Mode::Settle | Mode::End) {
+        look(scene, last..buf.len(), outlet);
+    }
+    if scene.mode == Mode::End { buf.len() } else { last }
+}
+
+/// Looks into the words of a range.
+fn look(scene: &Scene<'_>, range: Range<usize>, outlet: &mut Outlet<'_, '_>) {
+    let text = &scene.buf[range.clone()];
+    if Hidden::of(text).is_nothing() {
+        return;
+    }
+    let mut at = range.start;
+    for word in text.split(u8::is_ascii_whitespace) {
+        let source = (scene.source)(at..at + word.len());
+        let spot = Spot { part: scene.frame.part, field: scene.frame.field, source };
+        within::look_into_word(word, &spot, scene.frame.trail, outlet);
+        at += word.len() + 1;
+    }
+}
