@@ -398,16 +398,28 @@ fn captures_are_an_error_and_compressed_files_are_told() {
     place.write("a.pcap", [b"\xD4\xC3\xB2\xA1\x02\x00\x04\x00".as_slice(), cpr.as_bytes()].concat());
     place
         .write("a.pcapng", [b"\n\r\r\n\x1C\x00\x00\x00\x4D\x3C\x2B\x1A".as_slice(), cpr.as_bytes()].concat());
-    place.write("a.gz", [b"\x1F\x8B\x08\x00".as_slice(), b"\x8F\x1C\xD3\x02\x9A\xEE\x07\x10"].concat());
+    place.write("a.xz", [b"\xFD7zXZ\x00".as_slice(), b"\x8F\x1C\xD3\x02\x9A\xEE\x07\x10"].concat());
     place.write("a.txt", &cpr);
     let ended = place.scan(&["--json", "."]);
     assert_eq!((ended.code, ended.places()), (2, vec!["a.txt:4 raw".to_owned()]));
     let says = |text: &str| assert!(ended.err.contains(text), "{text}: {}", ended.err);
     says("scan: ./a.pcap: a network capture (pcap), which this version does not read");
     says("scan: ./a.pcapng: a network capture (pcapng), which this version does not read");
-    says("scan: ./a.gz: compressed (gzip), which this version does not undo: what it holds was not searched");
-    assert_eq!(place.scan(&["a.gz"]).code, 0);
+    says("scan: ./a.xz: compressed (xz), which this version does not undo: what it holds was not searched");
+    assert_eq!(place.scan(&["a.xz"]).code, 0);
     assert_eq!(self::ended(place.command(&["-"]), b"\xD4\xC3\xB2\xA1\x02\x00\x04\x00").code, 2);
+}
+
+#[test]
+fn what_gzip_packed_is_searched() {
+    let place = Place::new();
+    let file = place.write("a.json", format!("{{\"person\":{{\"cpr\":\"{}\"}}}}", digits(1)));
+    assert!(Command::new("gzip").arg(&file).status().unwrap().success());
+    let ended = place.scan(&["--json", "."]);
+    assert_eq!((ended.code, ended.places()), (1, vec!["a.json.gz:0 json".to_owned()]), "{}", ended.err);
+    let [leak] = &ended.objects()[..] else { panic!("one number") };
+    assert_eq!(leak["location"]["field"], "person.cpr");
+    assert_eq!(leak["decodings"], serde_json::json!(["gzip"]));
 }
 
 #[test]

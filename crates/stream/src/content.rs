@@ -220,6 +220,7 @@ impl Content {
             buf,
             from: (*parsed - base) as usize,
             mode,
+            is_first: base == 0,
             frame: Frame { part: *part, field: field.as_ref().and_then(Plain::as_str), trail },
             source: &|range| borders.source(base + range.start as u64..base + range.end as u64),
         };

@@ -174,10 +174,10 @@ impl Decoder {
             return;
         }
         let paused = mem::take(after_pause);
-        // A number that goes on must not be taken for the length of what follows.
+        // A number that goes on must not be taken for the length of what follows, nor UTF-16 for a frame.
         let may_begin = match detect::verdict(bytes) {
             Verdict::Other => false,
-            Verdict::Wait => !bytes[0].is_ascii_digit(),
+            Verdict::Wait => !matches!(bytes[0], 0 | b'0'..=b'9'),
             Verdict::Http(_) | Verdict::Known(_) => true,
         };
         if paused && may_begin {

@@ -7,7 +7,9 @@ use std::ops::Range;
 use crate::content::{Content, PIECE_BYTES_MAX};
 use crate::encoding::Coding;
 use crate::form::Form;
+
 use crate::grpc::Grpc;
+use crate::hidden;
 use crate::items::Items;
 use crate::json::Json;
 use crate::judged::Verdict;
@@ -26,6 +28,9 @@ use crate::zip::Zip;
 
 /// Bytes from which on a value that fills the buffer is shown in pieces.
 const SPLIT_BYTES_MIN: usize = PIECE_BYTES_MAX / 2;
+
+/// Content from which on it is looked at as a whole first.
+const LOOK_BYTES_MIN: usize = 512;
 
 /// See the module.
 pub(crate) enum Parser {
@@ -61,6 +66,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) buf: &'a [u8],
     pub(crate) from: usize,
     pub(crate) mode: Mode,
+    /// Whether the buffer begins with the content.
+    pub(crate) is_first: bool,
     pub(crate) frame: Frame<'a>,
     /// Where in the stream a range of the buffer is from.
     pub(crate) source: &'a dyn Fn(Range<usize>) -> Range<u64>,
@@ -137,6 +144,9 @@ impl Parser {
     ) -> usize {
         let Scene { buf, from, mode, .. } = *scene;
         let step = (mode, SPLIT_BYTES_MIN);
+        if self.is_of_values() && is_whole_and_long(scene) && !hidden::may_hold_number(buf) {
+            return buf.len();
+        }
         let mut show = |value: Value<'_>| {
             let source = (scene.source)(value.at.clone());
             value.show_in(&scene.frame, source, outlet);
@@ -165,6 +175,11 @@ impl Parser {
         }
     }
 
+    /// Whether what is found are values of this content alone.
+    const fn is_of_values(&self) -> bool {
+        matches!(self, Self::Form(_) | Self::Json(_) | Self::Markup(_))
+    }
+
     /// Whether bytes need not wait for what is found in them.
     pub(crate) const fn is_hasty(&self) -> bool {
         matches!(self, Self::None | Self::Text)
@@ -185,4 +200,9 @@ impl Parser {
             _ => 0,
         }
     }
+}
+
+/// Whether a scene is all of a content, and so long that a look at it before reading its values is worth the time.
+fn is_whole_and_long(scene: &Scene<'_>) -> bool {
+    scene.mode == Mode::End && scene.from == 0 && scene.is_first && scene.buf.len() >= LOOK_BYTES_MIN
 }

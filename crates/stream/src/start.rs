@@ -50,6 +50,11 @@ pub(crate) fn of(start: &[u8], now: bool, said: Option<&Syntax>) -> Option<Start
     }
 }
 
+/// Whether content is packed or encoded as a whole, by its first bytes.
+pub(crate) fn is_packed(bytes: &[u8]) -> bool {
+    matches!(of(bytes, true, None), Some(Start::Coded(_) | Start::Zip))
+}
+
 /// Whether text that begins with a bracket goes on like JSON. A line of a log may begin with one too.
 fn json(text: &[u8], waits: bool) -> Option<Start> {
     let (open, rest) = text.split_first()?;

@@ -128,7 +128,7 @@ fn quoted(bytes: &[u8]) -> Option<Plain> {
     let mut signs = memchr::memchr_iter(b'=', bytes);
     let is_escape = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|pair| pair.iter().all(is_hex));
     let count = signs.try_fold(0, |count, at| is_escape(at).then_some(count + 1))?;
-    (count >= QUOTED_MIN).then(|| decoded(Coding::Quoted, bytes))
+    (count >= QUOTED_MIN).then(|| Coding::Quoted.decoded(bytes))
 }
 
 /// Hands out what a value reads as behind a decoding, and what lies within that.
@@ -167,30 +167,19 @@ fn hex_runs(bytes: &[u8], spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_
 
 /// Base64 begins where its run does, or, behind something else, at any of four characters.
 fn base64_run(run: &[u8], hidden: Hidden, spot: &Spot<'_>, trail: &Trail, outlet: &mut Outlet<'_, '_>) {
-    let plain = decoded(Coding::Base64, run);
-    if is_packed(plain.as_slice()) {
+    let plain = Coding::Base64.decoded(run);
+    if start::is_packed(plain.as_slice()) {
         return unpack(&plain, spot, trail, outlet);
     }
     if is_text(plain.as_slice()) {
         return show_undone(&plain, Decoding::Base64, spot, trail, outlet);
     }
     for phase in (0..4).filter(|_| hidden.base64()) {
-        let plain = decoded(Coding::Base64, &run[phase..]);
+        let plain = Coding::Base64.decoded(&run[phase..]);
         if token::may_hold_number(plain.as_slice()) {
             show_undone(&plain, Decoding::Base64, spot, trail, outlet);
         }
     }
-}
-
-fn decoded(coding: Coding, bytes: &[u8]) -> Plain {
-    let mut plain = Plain::from(vec![0; bytes.len() + encoding::STEP_BYTES_MIN]);
-    let step = coding.decoder().map(|mut decoder| decoder.step(bytes, plain.as_mut_slice()));
-    plain.truncate(step.map_or(0, |step| step.made));
-    plain
-}
-
-fn is_packed(bytes: &[u8]) -> bool {
-    matches!(start::of(bytes, true, None), Some(Start::Coded(_) | Start::Zip))
 }
 
 /// What is packed is a content of its own.

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::hidden::Hidden;
+use crate::hidden;
 use crate::outlet::Outlet;
 use crate::parser::Scene;
 use crate::token::{Mode, SPLIT_OVERLAP_BYTES, Spot};
@@ -32,7 +32,7 @@ pub(crate) fn run(scene: &Scene<'_>, outlet: &mut Outlet<'_, '_>) -> usize {
 /// Looks into the words of a range.
 fn look(scene: &Scene<'_>, range: Range<usize>, outlet: &mut Outlet<'_, '_>) {
     let text = &scene.buf[range.clone()];
-    if Hidden::of(text).is_nothing() {
+    if !hidden::is_encoded_in(text) {
         return;
     }
     let mut at = range.start;

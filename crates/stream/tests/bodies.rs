@@ -138,3 +138,84 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(&value), text);
     }
 }
+
+/// Bombs end in a counted reason, within bounds, and what was made of them before that was shown.
+#[test]
+fn bombs_end_in_a_reason() {
+    use cprvagt_stream::{Bound, Decoder};
+    use support::encode::*;
+    const MADE_BYTES_MAX: usize = 80 << 20;
+    const HELD_BYTES_MAX: usize = 3 << 20;
+    let numbers = numbers();
+    let zeroes = vec![0; 100 << 20];
+    let first = format!("cpr {}\n", numbers.hyphen);
+    let bomb = gzip([first.as_bytes(), &zeroes].concat());
+    let nested = gzip(gzip([first.as_bytes(), &zeroes].concat()));
+    let archive = zip(&[("a", Member::Piped, &zeroes[..20 << 20]), ("b", Member::Deflated, &zeroes)]);
+    let cases = [
+        ("gzip", "Content-Encoding: gzip|", bomb),
+        ("gzip in gzip", "Content-Encoding: gzip, gzip|", nested),
+        ("zstd", "Content-Encoding: zstd|", zstd(&zeroes)),
+        ("brotli", "Content-Encoding: br|", brotli(&zeroes)),
+        ("zip", "", archive),
+    ];
+    for (name, header, body) in cases {
+        let head = format!("POST / HTTP/1.1|{header}Content-Length: {}||", body.len()).replace('|', "\r\n");
+        let stream = [head.as_bytes(), &body].concat();
+        let (mut decoder, mut shown, mut limited, mut counted) = (Decoder::stream(), 0, 0, 0);
+        for piece in stream.chunks(10_000) {
+            decoder.push(piece, &mut |window| {
+                shown += window.bytes.len();
+                counted += window.counted;
+                limited += if window.beyond == Some(Bound::Limit) { window.counted } else { 0 };
+            });
+            assert!(decoder.held_bytes() < HELD_BYTES_MAX, "{name}: {}", decoder.held_bytes());
+        }
+        decoder.finish(&mut |window| {
+            shown += window.bytes.len();
+            counted += window.counted;
+            limited += if window.beyond == Some(Bound::Limit) { window.counted } else { 0 };
+        });
+        assert_eq!(counted, stream.len() as u64, "{name}");
+        assert!(limited > 0 && shown < MADE_BYTES_MAX, "{name}: {limited} limited, {shown} shown");
+    }
+}
+
+/// Nesting that does not end, in each syntax that nests, is read in linear time.
+#[test]
+fn deep_nesting_is_bounded() {
+    use support::encode::*;
+    let mut json = "\"x\"".to_owned();
+    for _ in 0..12 {
+        json = quoted(&format!("[{json}]"));
+    }
+    let mut packed = b"{\"cpr\":\"x\"}".to_vec();
+    let mut coded = "1 2 3 4 5 6 7 8".to_owned();
+    for _ in 0..12 {
+        packed = gzip(&packed);
+        coded = base64(&coded);
+    }
+    let bodies = [
+        "[".repeat(1 << 20).into_bytes(),
+        "<a>".repeat(1 << 19).into_bytes(),
+        "<a ".repeat(1 << 19).into_bytes(),
+        "<!--".repeat(1 << 18).into_bytes(),
+        "&#4".repeat(1 << 18).into_bytes(),
+        "%25".repeat(1 << 18).into_bytes(),
+        "MjUx".repeat(1 << 18).into_bytes(),
+        "a=1&".repeat(1 << 18).into_bytes(),
+        format!("[{json}]").into_bytes(),
+        packed,
+        coded.into_bytes(),
+    ];
+    for body in bodies {
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+        let stream = [head.as_bytes(), &body].concat();
+        let (mut decoder, mut shown) = (cprvagt_stream::Decoder::stream(), 0);
+        let mut out = |window: cprvagt_stream::Window<'_>| shown += window.bytes.len();
+        stream.chunks(1400).for_each(|piece| decoder.push(piece, &mut out));
+        decoder.finish(&mut out);
+        let start = String::from_utf8_lossy(&body[..body.len().min(20)]).into_owned();
+        assert!(shown < (stream.len() + 4096) * 16, "{start}: {shown} bytes shown of {}", stream.len());
+    }
+}

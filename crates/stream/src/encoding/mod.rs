@@ -12,6 +12,7 @@ mod quoted;
 mod wide;
 mod zstandard;
 
+use crate::plain::Plain;
 use crate::window::Decoding;
 use brotli::Brotli;
 use inflate::Inflate;
@@ -33,7 +34,7 @@ const MAGICS: [(&[u8], Coding); 4] = [
 ];
 
 /// Room for output with which every decoder makes something of its input.
-pub(crate) const STEP_BYTES_MIN: usize = 8;
+const STEP_BYTES_MIN: usize = 8;
 
 /// An encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,14 @@ impl Coding {
             Self::Wide(_) => Decoding::Utf16,
             Self::Unknown => return None,
         })
+    }
+
+    /// What short content reads as, as far as it is so encoded.
+    pub(crate) fn decoded(self, bytes: &[u8]) -> Plain {
+        let mut plain = Plain::from(vec![0; bytes.len() + STEP_BYTES_MIN]);
+        let step = self.decoder().map(|mut decoder| decoder.step(bytes, plain.as_mut_slice()));
+        plain.truncate(step.map_or(0, |step| step.made));
+        plain
     }
 
     /// What undoes it; `None` if nothing here does.
