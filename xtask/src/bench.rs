@@ -6,6 +6,7 @@ mod discovery;
 mod matcher;
 mod probe;
 mod spool;
+mod stream;
 
 use anyhow::Result;
 
@@ -29,6 +30,8 @@ enum Name {
     Probe,
     /// Leaks a second that become durable: in the spool, and in the collector.
     Spool,
+    /// Streams, decoded and matched, against the matcher or a decompressor alone.
+    Stream,
 }
 
 /// Runs the benchmark and prints its table.
@@ -38,6 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Name::Matcher => matcher::run(arguments.check),
         Name::Probe => probe::run(arguments.check),
         Name::Spool => spool::run(arguments.check),
+        Name::Stream => stream::run(arguments.check),
     }
 }
 
