@@ -6,6 +6,7 @@ mod discovery;
 mod matcher;
 mod probe;
 mod spool;
+mod stream;
 mod vectorscan;
 
 use anyhow::Result;
@@ -30,6 +31,8 @@ enum Name {
     Probe,
     /// Leaks a second that become durable: in the spool, and in the collector.
     Spool,
+    /// Streams, decoded and matched, against the matcher or a decompressor alone.
+    Stream,
 }
 
 /// Runs the benchmark and prints its table.
@@ -39,6 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Name::Matcher => matcher::run(arguments.check),
         Name::Probe => probe::run(arguments.check),
         Name::Spool => spool::run(arguments.check),
+        Name::Stream => stream::run(arguments.check),
     }
 }
 

@@ -9,6 +9,7 @@ use memchr::{memchr_iter, memchr3_iter};
 use crate::encoding::{Coding, is_base64};
 use crate::start;
 use crate::text::is_text;
+use crate::token;
 
 /// Shortest run of Base64 in a long text that is looked into though no digit shows in it.
 const LONG_RUN_BYTES: usize = 40;
@@ -97,7 +98,15 @@ fn is_group(bytes: &[u8]) -> bool {
 }
 
 fn ten_digits(text: &[u8]) -> bool {
-    digit_runs(text).any(|run| run.len() == 10)
+    digit_runs(text).any(|run| run.len() == 10 && stands_alone(text, run))
+}
+
+/// Whether a run of digits is no piece of a word, such as an identifier in base 16.
+fn stands_alone(text: &[u8], run: &[u8]) -> bool {
+    let start = token::offset_in(text, run);
+    let (before, behind) = (&text[..start], &text[start + run.len()..]);
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    !is_word(before.last()) && !is_word(behind.first())
 }
 
 /// Runs of ten digits and more: of ten in a row one stands at a multiple of eight.

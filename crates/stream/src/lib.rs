@@ -6,10 +6,12 @@
 //!
 //! *Invariants*: nothing here fails or panics; what cannot be decoded is shown raw. Every byte pushed is,
 //! at the latest after `finish`, owned by a window that shows it undecoded, and counted once
-//! ([`Window::counted`]). Captured bytes that are kept live in [`Plain`] and are zeroed when let go.
+//! ([`Window::counted`]). Captured bytes that are kept live in [`Plain`] and are zeroed when let go; what decompressors
+//! look back at is memory of their libraries, which is not.
 //!
 //! *Limits*: see [`decoder`] and [`reassembly`]; the memory of one direction is bounded by a few
-//! times 64 KiB whatever arrives, and the work by a constant factor of the bytes pushed.
+//! times 64 KiB whatever arrives, and 3 MiB where decompressors look far back; the work by a constant factor of the
+//! bytes pushed.
 //!
 //! *Not here*: clocks, I/O, logging, the CPR matcher, what is done about a hit.
 

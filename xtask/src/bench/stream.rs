@@ -1,0 +1,47 @@
+//! `bench stream`: how fast streams are decoded and matched, against the matcher or a decompressor alone.
+//!
+//! A program measures by its processor time and prints one JSON array.
+//!
+//! *Limits*: `--check` holds the rows against [`BARS`].
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::shell;
+
+const BUILD: &str = "build --release --package cprvagt-stream --example decode_rate";
+
+/// What is asked of a row: GB/s, and the share of what it is compared with.
+const BARS: [(&str, f64, f64); 3] =
+    [("json 16 KiB", 3.0, 0.0), ("json 1 KiB", 1.0, 0.0), ("gzip 64 KiB", 0.0, 0.9)];
+
+#[derive(Deserialize)]
+struct Row {
+    name: String,
+    gb_per_s: f64,
+    ratio: f64,
+}
+
+/// Builds, measures, and prints a table.
+pub fn run(check: bool) -> Result<()> {
+    shell::run(&mut shell::cargo(BUILD))?;
+    let program = shell::target_folder().join("release/examples/decode_rate");
+    let output = Command::new(program).stderr(Stdio::inherit()).output().context("starting it")?;
+    ensure!(output.status.success(), "decode_rate failed");
+    let rows: Vec<Row> =
+        serde_json::from_slice(&output.stdout).context("it did not print what it measured")?;
+    println!("{:<20} {:>8} {:>24}", "decoded and matched", "GB/s", "share of a part alone");
+    for row in &rows {
+        println!("{:<20} {:>8.2} {:>24.2}", row.name, row.gb_per_s, row.ratio);
+    }
+    let short = |(name, rate, ratio): &&(&str, f64, f64)| {
+        rows.iter().any(|row| row.name == *name && (row.gb_per_s < *rate || row.ratio < *ratio))
+    };
+    let short: Vec<&str> = BARS.iter().filter(short).map(|(name, ..)| *name).collect();
+    if check && !short.is_empty() {
+        bail!("bench stream: less than asked for: {}", short.join(", "));
+    }
+    Ok(())
+}
