@@ -23,7 +23,12 @@ pub(crate) fn leak(id: u128, citizen: u128, host: &str) -> Leak {
         id: LeakId(Uuid::from_u128(id)),
         observed_at: moment(0),
         process: Some(Process { pid: Some(4711), exe: Some(name("/usr/sbin/nginx")), ..Process::default() }),
-        system: Some(System { name: name("TastSelv"), vendor: None, controller: Some(name("Myndighed X")), processor: None }),
+        system: Some(System {
+            name: name("TastSelv"),
+            vendor: None,
+            controller: Some(name("Myndighed X")),
+            processor: None,
+        }),
         transport: Some(Transport {
             protocol: Protocol::Tcp,
             encrypted: true,
