@@ -20,7 +20,7 @@ pub fn serve(stream: UnixStream) -> io::Result<()> {
         while let Ok(Some(question)) = receive(&stream) {
             let answer = match question {
                 Question::Running => Answer::Running(procfs.running()),
-                Question::Read(pid) => Answer::Facts(procfs.read(pid)),
+                Question::Read(pid) => Answer::Facts(Box::new(procfs.read(pid))),
                 Question::FilePart(range) => Answer::FilePart(procfs.file_part(&range)),
                 Question::Identity(pid) => Answer::Identity(procfs.identity(pid)),
             };
@@ -54,7 +54,7 @@ impl LookUp for RemoteProcfs {
 
     fn read(&mut self, pid: u32) -> ProcessFacts {
         match self.ask(&Question::Read(pid)) {
-            Some(Answer::Facts(facts)) => facts,
+            Some(Answer::Facts(facts)) => *facts,
             _ => ProcessFacts::of_pid(pid),
         }
     }

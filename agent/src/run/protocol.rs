@@ -103,7 +103,7 @@ pub enum Answer {
     /// To [`Question::Running`].
     Running(Vec<u32>),
     /// To [`Question::Read`].
-    Facts(ProcessFacts),
+    Facts(Box<ProcessFacts>),
     /// To [`Question::FilePart`].
     FilePart(Option<FilePart>),
     /// To [`Question::Identity`].
