@@ -7,8 +7,8 @@ use cprvagt_stream::{Decoder, Decoding, Part, Window};
 
 /// A day in 2100: the people of the corpus are not born yet.
 const NOW_UNIX: i64 = 4_102_444_800;
-/// What one direction may hold, see `cprvagt_stream`.
-const HELD_BYTES_MAX: usize = 200 << 10;
+/// What one direction may hold: its content, and a decompressor's window and tables.
+const HELD_BYTES_MAX: usize = (3 << 20) + (200 << 10);
 /// Longer streams may show raw pieces before the end of a message, which depends on the cuts.
 const STREAM_BYTES_MAX: usize = 48 << 10;
 
@@ -77,7 +77,18 @@ impl Seen {
             assert!(decoder.held_bytes() <= HELD_BYTES_MAX, "{} bytes held", decoder.held_bytes());
         }
         decoder.finish(&mut |window| seen.take(&window));
+        seen.forget_raw();
         seen
+    }
+
+    /// Whether raw bytes come before a value that has the same number at another place depends on the cuts.
+    fn forget_raw(&mut self) {
+        let by_name = self.numbers.iter().filter(|(_, part, ..)| part.is_specific());
+        let by_name: BTreeSet<_> = by_name.map(|(message, _, _, digits)| (*message, *digits)).collect();
+        let is_told = |message: &u64, part: &Part, digits: &[u8; 10]| {
+            part.is_specific() || !by_name.contains(&(*message, *digits))
+        };
+        self.numbers.retain(|(message, part, _, digits)| is_told(message, part, digits));
     }
 
     fn take(&mut self, window: &Window<'_>) {

@@ -202,7 +202,6 @@ impl Content {
         self.parse(mode, outlet);
         let kept = match mode {
             Mode::End => self.end(),
-            _ if self.parser.is_hasty() => self.held_back().max(self.owned),
             _ => self.parsed.min(self.held_back()).max(self.owned),
         };
         let shown = if is_last { self.end() } else { kept };

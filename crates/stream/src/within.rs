@@ -24,7 +24,7 @@ use crate::trail::Trail;
 use crate::window::Decoding;
 
 /// Shortest value that is looked into: a shorter one cannot hold a number.
-const LOOK_BYTES_MIN: usize = 10;
+pub(crate) const LOOK_BYTES_MIN: usize = 10;
 
 /// Shortest runs that can hold a number: ten digits in Base64 and in base 16.
 const BASE64_BYTES_MIN: usize = 14;

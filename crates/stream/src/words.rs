@@ -29,17 +29,15 @@ pub(crate) fn run(scene: &Scene<'_>, outlet: &mut Outlet<'_, '_>) -> usize {
     if scene.mode == Mode::End { buf.len() } else { last }
 }
 
-/// Looks into the words of a range.
+/// Looks into the words of a range. Each by itself: which words come together depends on how the bytes came.
 fn look(scene: &Scene<'_>, range: Range<usize>, outlet: &mut Outlet<'_, '_>) {
-    let text = &scene.buf[range.clone()];
-    if !hidden::is_encoded_in(text) {
-        return;
-    }
     let mut at = range.start;
-    for word in text.split(u8::is_ascii_whitespace) {
-        let source = (scene.source)(at..at + word.len());
-        let spot = Spot { part: scene.frame.part, field: scene.frame.field, source };
-        within::look_into_word(word, &spot, scene.frame.trail, outlet);
+    for word in scene.buf[range].split(u8::is_ascii_whitespace) {
+        if word.len() >= within::LOOK_BYTES_MIN && hidden::is_encoded_in(word) {
+            let source = (scene.source)(at..at + word.len());
+            let spot = Spot { part: scene.frame.part, field: scene.frame.field, source };
+            within::look_into_word(word, &spot, scene.frame.trail, outlet);
+        }
         at += word.len() + 1;
     }
 }
