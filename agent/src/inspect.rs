@@ -292,7 +292,8 @@ impl Messages {
         if told.back().is_none_or(|last| last.message != window.message) {
             let known = told.iter().position(|told| told.message == window.message);
             let next = known.and_then(|at| told.remove(at));
-            let kept_max = if window.protocol.interleaves() { MESSAGES_MAX - 1 } else { 0 };
+            // What is encoded in a raw stream may come before the raw bytes of the message in front of it.
+            let kept_max = if window.protocol.interleaves() { MESSAGES_MAX - 1 } else { 1 };
             told.drain(..told.len().saturating_sub(kept_max));
             told.push_back(next.unwrap_or_else(|| Told { message: window.message, ..Told::default() }));
         }

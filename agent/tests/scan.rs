@@ -214,9 +214,9 @@ fn decoders_say_where_in_a_message() {
     assert_eq!(objects[2]["location"]["field"], "borger.cpr");
     assert_eq!(objects[2]["location"]["path"], "/sag/{}");
     let html = format!("<tr><td>CPR</td><td>{one}</td></tr>");
-    assert_eq!(place.found(&html), [format!("file:{} raw", html.find(&one).unwrap())]);
+    assert_eq!(place.found(&html), [format!("file:{} xml", html.find(&one).unwrap())]);
     let json = format!("[{{\"cpr\": \"{}\"}}]", digits(1));
-    assert_eq!(place.found(&json), ["file:10 raw"]);
+    assert_eq!(place.found(&json), ["file:10 json"]);
 }
 
 #[test]

@@ -213,6 +213,8 @@ impl Content {
 
     /// Hands out what the parser finds.
     fn parse(&mut self, mode: Mode, outlet: &mut Outlet<'_, '_>) {
+        let (here, is_many) = (outlet.message, self.is_many(outlet.place));
+        let first = outlet.place.message;
         let Self { parser, buf, base, parsed, borders, judged, trail, field, part, .. } = self;
         let (buf, base) = (buf.as_slice(), *base);
         let scene = Scene {
@@ -222,6 +224,7 @@ impl Content {
             is_first: base == 0,
             frame: Frame { part: *part, field: field.as_ref().and_then(Plain::as_str), trail },
             source: &|range| borders.source(base + range.start as u64..base + range.end as u64),
+            message: &|at| if is_many { first + (base + at as u64) / PIECE_BYTES_MAX as u64 } else { here },
         };
         let mut judge = |to: usize, verdict| judged.up_to(base + to as u64, verdict);
         *parsed = base + parser.run(&scene, &mut judge, outlet) as u64;
@@ -280,8 +283,12 @@ impl Content {
 
     /// Which message of a raw stream an offset lies in.
     fn piece(&self, offset: u64, place: &Place) -> u64 {
-        let is_many = place.is_raw() && self.stance != Stance::Within && !self.parser.is_whole();
-        if is_many { offset / PIECE_BYTES_MAX as u64 } else { 0 }
+        if self.is_many(place) { offset / PIECE_BYTES_MAX as u64 } else { 0 }
+    }
+
+    /// Whether each piece of it is a message of its own.
+    fn is_many(&self, place: &Place) -> bool {
+        place.is_raw() && self.stance != Stance::Within && !self.parser.is_whole()
     }
 
     /// Whether bytes are text, or were decoded; else the bound that was in the way. Within, nobody asks.

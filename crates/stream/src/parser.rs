@@ -71,6 +71,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) frame: Frame<'a>,
     /// Where in the stream a range of the buffer is from.
     pub(crate) source: &'a dyn Fn(Range<usize>) -> Range<u64>,
+    /// Which message a place in the buffer belongs to.
+    pub(crate) message: &'a dyn Fn(usize) -> u64,
 }
 
 impl<'a> Scene<'a> {
@@ -111,6 +113,8 @@ impl Parser {
         let Some(found) = start::of(start, now, said.as_ref()) else { return };
         let said = said.take();
         *self = match found {
+            // The matcher reads both orders of UTF-16, and says where in them a number stands.
+            Start::Coded(Coding::Wide(_)) if frame.part == Part::Raw => Self::Text,
             Start::Coded(coding) => Self::coded(&[coding], said, frame),
             Start::Json => Self::Json(Box::default()),
             Start::Xml => Self::Markup(Box::new(Markup::xml())),

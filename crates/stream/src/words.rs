@@ -36,6 +36,7 @@ fn look(scene: &Scene<'_>, range: Range<usize>, outlet: &mut Outlet<'_, '_>) {
         if word.len() >= within::LOOK_BYTES_MIN && hidden::is_encoded_in(word) {
             let source = (scene.source)(at..at + word.len());
             let spot = Spot { part: scene.frame.part, field: scene.frame.field, source };
+            outlet.message = (scene.message)(at);
             within::look_into_word(word, &spot, scene.frame.trail, outlet);
         }
         at += word.len() + 1;
