@@ -6,15 +6,11 @@
 //! What policy does not tell does not count as told. A number that is all of a field's value is judged by what
 //! that field has shown ([`crate::fields`]) as well; one that may be told once its field has proven itself becomes
 //! a finding that waits.
-//! *Limits*: the last [`TOLD_MAX`] numbers of one message are remembered, at least half of that; what was
+//! *Limits*: the last [`crate::recent::TOLD_MAX`] numbers of one message are remembered, at least half of that; what was
 //! told before them is told again, and counted again as a citizen of the message. Where messages interleave, that is
 //! known of [`MESSAGES_MAX`] of them.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
-    ops::Range,
-};
+use std::{collections::VecDeque, ops::Range};
 
 use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, Why, scan, ten_digit_values};
 use cprvagt_report::{
@@ -29,11 +25,9 @@ use crate::{
     judge::Policy,
     pipeline::waiting::Mention,
     pseudonym::{Key, Sealer},
+    recent::Recent,
     scrub::Scrubber,
 };
-
-/// Numbers of one message that are remembered.
-const TOLD_MAX: usize = 65_536;
 
 /// Messages of one stream that are not over, of which it is remembered what was told.
 const MESSAGES_MAX: usize = 32;
@@ -200,31 +194,6 @@ struct Told {
     number: Option<u64>,
     citizens: Recent<Pseudonym, ()>,
     citizens_count: u32,
-}
-
-/// A map that forgets what was put in long ago.
-struct Recent<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
-    }
-}
-
-impl<K: Hash + Eq, V> Recent<K, V> {
-    fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= TOLD_MAX / 2 && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, value);
-    }
 }
 
 /// What came out of one step.

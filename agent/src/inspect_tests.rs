@@ -139,16 +139,6 @@ fn a_finding_tells_where_it_began() {
     assert_eq!(offsets, [at, message.len() as u64 + at]);
 }
 
-#[test]
-fn what_is_remembered_is_bounded_and_lasts() {
-    let mut recent = Recent::default();
-    for value in 0..3 * TOLD_MAX {
-        recent.insert(value, ());
-        assert!(recent.young.len() + recent.old.len() <= TOLD_MAX);
-        assert!(recent.get(&value.saturating_sub(TOLD_MAX / 2 - 1)).is_some());
-    }
-}
-
 /// Score and shape of what is told of a raw stream that comes in pieces.
 fn told_raw(pieces: &[&[u8]]) -> Vec<(Score, Mask)> {
     let config = Config::parse("[report]\nmin_confidence = \"any\"\n").unwrap();

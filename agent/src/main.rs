@@ -26,6 +26,7 @@ mod privacy;
 mod process;
 mod procfs;
 mod pseudonym;
+mod recent;
 mod record;
 mod recording;
 mod run;

@@ -12,8 +12,8 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use cprvagt_report::{
-    AgentId, Checksum, Class, Confidence, Direction, Endpoint, Entry, Gap, GapRecord, Host, HostId, Label,
-    Leak, LeakId, Ledger, Moment, Outcome, Process, Proof, Protocol, Report, Scrub, Scrubbed, Severity,
+    AgentId, Checksum, Class, Confidence, Direction, Entry, Gap, GapRecord, Host, HostId, Label, Leak,
+    LeakId, Ledger, Moment, Outcome, Process, Proof, Protocol, Report, Scrub, Scrubbed, Severity,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -436,27 +436,6 @@ impl Rescrub {
         let clean = self.scrub(label.as_str().as_bytes());
         let again = serde_json::from_value(serde_json::Value::String(clean));
         again.expect("a label is any text")
-    }
-
-    fn ledger(&self, mut ledger: Ledger) -> Ledger {
-        self.ledger_bounds(&mut ledger);
-        for unread in ledger.lost.iter_mut().chain(&mut ledger.blind) {
-            unread.reason = self.label(unread.reason.clone());
-            self.ends(&mut unread.process, &mut unread.destination);
-        }
-        for covered in &mut ledger.coverage {
-            self.ends(&mut covered.process, &mut covered.destination);
-        }
-        ledger.gaps = ledger.gaps.into_iter().map(|gap| self.gap(gap)).collect();
-        ledger
-    }
-
-    /// Who sent, and where to.
-    fn ends(&self, process: &mut Option<Process>, destination: &mut Option<Endpoint>) {
-        *process = process.take().map(|process| self.process(process));
-        if let Some(host) = destination.as_mut().and_then(|end| end.host.as_mut()) {
-            *host = self.name(host.as_str());
-        }
     }
 
     fn process(&self, process: Process) -> Process {

@@ -2,12 +2,7 @@
 //!
 //! *Limits*: [`HELD_MAX`] findings wait for their records; with more, the oldest are told as they stand.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
 use cprvagt_abi::{Flow, Kind, Role, Verdict, WireData};
 use cprvagt_report::{Outcome, Scrubbed};
@@ -15,8 +10,8 @@ use cprvagt_stream::tls::{client_hello, server_hello};
 
 use super::plain::{Outlet, PlainFlow};
 use super::proxy::{ProxyReader, Wanted};
+use super::told_flow::{FLOW_BYTES_MAX, believable, origin, remote};
 use crate::{
-    fields::Origin,
     inspect::{Finding, Inspected, Inspector, Lens},
     join::{
         records::{Met, RecordHeader, RecordReader},
@@ -36,9 +31,6 @@ const TCP: u32 = 6;
 const DNS_PORT: u32 = 53;
 /// Findings of one flow that wait for their records.
 pub const HELD_MAX: usize = 4096;
-
-/// Bytes of one flow that are believed: a petabyte. Sums of them stay far from the end of 64 bits.
-const FLOW_BYTES_MAX: u64 = 1 << 50;
 
 /// A flow that is not allowed, or allowed but for the clear-text rule.
 pub struct FlowState {
@@ -479,32 +471,4 @@ impl FlowState {
         }
         account
     }
-}
-
-fn remote(kernel: &Flow) -> SocketAddr {
-    let ip = IpAddr::V6(Ipv6Addr::from(kernel.remote)).to_canonical();
-    SocketAddr::new(ip, u16::try_from(kernel.remote_port).unwrap_or(0))
-}
-
-/// Who sends on the flow, and to whom.
-fn origin<'a>(
-    kernel: &Flow,
-    process: Option<&'a Arc<ProcessFacts>>,
-    server_name: Option<&'a Scrubbed>,
-) -> Origin<'a> {
-    Origin {
-        process: process.map(Arc::as_ref),
-        comm: kernel.owner.comm,
-        is_server: kernel.owner.role == Role::Server as u32,
-        server_name,
-        remote: Some(remote(kernel)),
-    }
-}
-
-/// The flow with counts that can be added up.
-fn believable(mut kernel: Flow) -> Flow {
-    for bytes in [&mut kernel.wire_bytes, &mut kernel.lost_bytes, &mut kernel.blind_bytes] {
-        *bytes = (*bytes).min(FLOW_BYTES_MAX);
-    }
-    kernel
 }

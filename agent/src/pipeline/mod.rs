@@ -15,6 +15,7 @@ mod plain;
 mod proving;
 mod proxy;
 mod requests;
+mod told_flow;
 pub mod waiting;
 
 use std::{

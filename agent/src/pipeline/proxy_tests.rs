@@ -1,3 +1,5 @@
+//! What first bytes ask a proxy for, wherever they are cut.
+
 use super::*;
 
 /// What all of `bytes` came to when they came in two parts: what was wanted, what was for the proxy, what was content.

@@ -1,7 +1,7 @@
-//! Times and sizes that an agent may tell: a host that was taken over tells any, and some have no place in a
+//! Ledgers, and times and sizes that an agent may tell: a host that was taken over tells any, and some have no place in a
 //! calendar or overflow a sum.
 
-use cprvagt_report::{Gap, Ledger, Moment};
+use cprvagt_report::{Endpoint, Gap, Ledger, Moment, Process};
 use jiff::Timestamp;
 
 use super::Rescrub;
@@ -25,7 +25,7 @@ impl Rescrub {
         Gap { from: self.time(gap.from), to: self.time(gap.to), ..gap }
     }
 
-    pub(super) fn ledger_bounds(&self, ledger: &mut Ledger) {
+    fn ledger_bounds(&self, ledger: &mut Ledger) {
         (ledger.since, ledger.until) = (self.time(ledger.since), self.time(ledger.until));
         for unread in ledger.lost.iter_mut().chain(&mut ledger.blind) {
             unread.bytes = unread.bytes.min(LINE_BYTES_MAX);
@@ -33,6 +33,27 @@ impl Rescrub {
         for covered in &mut ledger.coverage {
             covered.wire_bytes = covered.wire_bytes.min(LINE_BYTES_MAX);
             covered.covered_bytes = covered.covered_bytes.min(LINE_BYTES_MAX);
+        }
+    }
+
+    pub(super) fn ledger(&self, mut ledger: Ledger) -> Ledger {
+        self.ledger_bounds(&mut ledger);
+        for unread in ledger.lost.iter_mut().chain(&mut ledger.blind) {
+            unread.reason = self.label(unread.reason.clone());
+            self.ends(&mut unread.process, &mut unread.destination);
+        }
+        for covered in &mut ledger.coverage {
+            self.ends(&mut covered.process, &mut covered.destination);
+        }
+        ledger.gaps = ledger.gaps.into_iter().map(|gap| self.gap(gap)).collect();
+        ledger
+    }
+
+    /// Who sent, and where to.
+    fn ends(&self, process: &mut Option<Process>, destination: &mut Option<Endpoint>) {
+        *process = process.take().map(|process| self.process(process));
+        if let Some(host) = destination.as_mut().and_then(|end| end.host.as_mut()) {
+            *host = self.name(host.as_str());
         }
     }
 }

@@ -39,10 +39,17 @@ const TEXT: &str = "Content-Type: text/plain";
 
 /// Cases with a number.
 pub fn positive(numbers: &Numbers) -> Vec<Case> {
-    [encoded(numbers), documents(numbers), parts(numbers), records(numbers), within(numbers)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        encoded(numbers),
+        documents(numbers),
+        parts(numbers),
+        records(numbers),
+        within(numbers),
+        within_words(numbers),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn encoded(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
@@ -312,6 +319,14 @@ fn within(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
         ),
         case("base64 behind 1", JSON, shifted(&token("")), &[("json", "token", "base64")]),
         case("base64 behind 2", JSON, shifted(&format!("w{}", token("a"))), &[("json", "token", "base64")]),
+    ]
+}
+
+fn within_words(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
+    let json = format!("{{\"cpr\":\"{plain}\"}}");
+    let shifted = |text: &str| format!("{{\"token\":\"xyz{text}\"}}");
+    let token = |before: &str| base64url(format!("{before}cpr={hyphen};"));
+    vec![
         case("base64 behind 3", JSON, shifted(&format!("vw{}", token("ab"))), &[("json", "token", "base64")]),
         case(
             "token in a text",
@@ -373,12 +388,16 @@ fn within(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
 }
 
 /// Cases like those, without a number.
-pub fn negative(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
+pub fn negative(numbers: &Numbers) -> Vec<Case> {
+    let all = [negative_documents(numbers), negative_parts(numbers), negative_within(numbers)];
+    all.into_iter().flatten().collect()
+}
+
+fn negative_documents(Numbers { plain, .. }: &Numbers) -> Vec<Case> {
     // The 45th is no day; a longer run of digits is no number; reversed, the digits are those of nobody.
     let no_date = format!("45{}", &plain[2..]);
     let longer = format!("{plain}7");
     let json = |value: &str| format!("{{\"cpr\":\"{value}\"}}");
-    let value: u64 = longer.parse().expect("digits");
     let image = noise(7, 700);
     let silent = |name, head, body: Vec<u8>| Case { name, head, body, expected: &[] };
     vec![
@@ -424,6 +443,16 @@ pub fn negative(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
             format!("<script>var ts = {plain}123;</script>").into_bytes(),
         ),
         silent("html entity value", HTML, "<p>&#2512489996;</p>".as_bytes().to_vec()),
+    ]
+}
+
+fn negative_parts(Numbers { plain, .. }: &Numbers) -> Vec<Case> {
+    // The 45th is no day; a longer run of digits is no number; reversed, the digits are those of nobody.
+    let no_date = format!("45{}", &plain[2..]);
+    let json = |value: &str| format!("{{\"cpr\":\"{value}\"}}");
+    let image = noise(7, 700);
+    let silent = |name, head, body: Vec<u8>| Case { name, head, body, expected: &[] };
+    vec![
         silent(
             "part no date",
             PARTS,
@@ -451,6 +480,18 @@ pub fn negative(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
             )]),
         ),
         silent("zip no date", "", zip(&[("a.json", Member::Deflated, json(&no_date).as_bytes())])),
+    ]
+}
+
+fn negative_within(Numbers { plain, hyphen, .. }: &Numbers) -> Vec<Case> {
+    // The 45th is no day; a longer run of digits is no number; reversed, the digits are those of nobody.
+    let no_date = format!("45{}", &plain[2..]);
+    let longer = format!("{plain}7");
+    let json = |value: &str| format!("{{\"cpr\":\"{value}\"}}");
+    let value: u64 = longer.parse().expect("digits");
+    let image = noise(7, 700);
+    let silent = |name, head, body: Vec<u8>| Case { name, head, body, expected: &[] };
+    vec![
         silent("zip encrypted", "", zip(&[("a.json", Member::Encrypted, json(plain).as_bytes())])),
         silent("zip image", "", zip(&[("a.png", Member::Stored, &image), ("b.png", Member::Piped, &image)])),
         silent("cbor longer", CBOR, cbor(&[("cpr", cbor_integer(value))])),

@@ -1,1 +1,3 @@
 //! Nothing: the dependencies are what is wanted.
+
+#![forbid(unsafe_code)]
