@@ -140,14 +140,14 @@ impl Book {
         self.ledger.wire_bytes += wire_bytes;
         self.ledger.inspected_bytes += account.inspected_bytes;
         self.ledger.protocol_bytes += account.protocol_bytes;
+        let name = program_and_destination(holder);
         for (reason, bytes) in &account.unread {
-            self.enter_unread(*reason, *bytes, holder);
+            self.enter_unread(*reason, *bytes, name.clone(), holder);
         }
-        self.cover(wire_bytes, account.inspected_bytes + account.protocol_bytes, holder);
+        self.cover(wire_bytes, account.inspected_bytes + account.protocol_bytes, name, holder);
     }
 
-    fn cover(&mut self, wire_bytes: u64, covered_bytes: u64, holder: &Holder) {
-        let name = program_and_destination(holder);
+    fn cover(&mut self, wire_bytes: u64, covered_bytes: u64, name: String, holder: &Holder) {
         let full = self.coverage.len() >= LINES_MAX && !self.coverage.contains_key(&name);
         let (name, holder) = if full { (String::new(), &ANYBODY) } else { (name, holder) };
         let line = self.coverage.entry(name).or_insert_with(|| Covered {
@@ -160,8 +160,7 @@ impl Book {
         line.covered_bytes += covered_bytes;
     }
 
-    fn enter_unread(&mut self, reason: Reason, bytes: u64, holder: &Holder) {
-        let name = program_and_destination(holder);
+    fn enter_unread(&mut self, reason: Reason, bytes: u64, name: String, holder: &Holder) {
         let full = self.lines.len() >= LINES_MAX && !self.lines.contains_key(&(reason, name.clone()));
         let (name, holder) = if full { (String::new(), &ANYBODY) } else { (name, holder) };
         let line = self.lines.entry((reason, name)).or_insert_with(|| Unread {

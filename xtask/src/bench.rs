@@ -9,7 +9,10 @@ mod spool;
 mod stream;
 mod vectorscan;
 
-use anyhow::Result;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::de::DeserializeOwned;
 
 /// Which benchmark.
 #[derive(clap::Args)]
@@ -44,6 +47,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Name::Spool => spool::run(arguments.check),
         Name::Stream => stream::run(arguments.check),
     }
+}
+
+/// What a program prints as JSON of what it measured.
+fn measured<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
+    let output = command.stderr(Stdio::inherit()).output().context("starting it")?;
+    ensure!(output.status.success(), "{} failed", command.get_program().display());
+    serde_json::from_slice(&output.stdout).context("it did not print what it measured")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

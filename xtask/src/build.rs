@@ -1,11 +1,8 @@
 //! `build`: agent and collector; the agent's build script builds the kernel programs.
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result};
 
 use crate::{setup, shell};
 
@@ -43,12 +40,8 @@ pub fn programs(profile: Profile) -> Result<Programs> {
     if profile == Profile::Release {
         cargo.arg("--release");
     }
-    shell::announce(&cargo);
-    cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = cargo.spawn().context("starting cargo")?;
     let (mut agent, mut collector) = (None, None);
-    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-        let message: Value = serde_json::from_str(&line?).unwrap_or_default();
+    for message in shell::messages(&mut cargo).context("building the programs")? {
         let program = message["executable"].as_str().map(PathBuf::from);
         match message["target"]["name"].as_str() {
             Some("cprvagt") => agent = program.or(agent),
@@ -56,7 +49,6 @@ pub fn programs(profile: Profile) -> Result<Programs> {
             _ => {}
         }
     }
-    ensure!(child.wait()?.success(), "building the programs failed");
     let told = |program: Option<PathBuf>| program.context("cargo did not say where it put a program");
     Ok(Programs { agent: told(agent)?, collector: told(collector)? })
 }

@@ -136,8 +136,12 @@ fn cargo(arguments: &str) -> Command {
 
 /// Where the sources of a package are.
 fn sources_of(package: &str) -> Result<PathBuf> {
-    let told = json_lines(cargo("metadata --locked --format-version 1"))?;
-    let packages = told.iter().filter_map(|it| it["packages"].as_array()).flatten();
+    let mut cargo = cargo("metadata --locked --format-version 1");
+    shell::announce(&cargo);
+    let output = cargo.stderr(Stdio::inherit()).output().context("starting cargo")?;
+    ensure!(output.status.success(), "cargo failed ({})", output.status);
+    let told: Value = serde_json::from_slice(&output.stdout).context("reading what cargo says")?;
+    let packages = told["packages"].as_array().into_iter().flatten();
     let manifest = packages.filter(|it| it["name"] == package).find_map(|it| it["manifest_path"].as_str());
     let manifest = manifest.with_context(|| format!("cargo does not know where {package} is"))?;
     Ok(Path::new(manifest).parent().unwrap_or(Path::new("/")).to_owned())
@@ -145,20 +149,11 @@ fn sources_of(package: &str) -> Result<PathBuf> {
 
 /// Builds the half of AWS-LC that its crate builds; where.
 fn built() -> Result<PathBuf> {
-    let mut cargo = cargo("build --locked --message-format json");
+    let mut cargo = cargo("build --locked");
     cargo.arg("--target-dir").arg(shell::target_folder().join("relatives/cargo"));
-    let told = json_lines(cargo)?;
+    let told = shell::messages(&mut cargo)?;
     let scripts = told.iter().filter(|it| it["reason"] == "build-script-executed");
     let of_it = |it: &&Value| it["package_id"].as_str().is_some_and(|id| id.contains("aws-lc-sys"));
     let folder = scripts.filter(of_it).find_map(|it| it["out_dir"].as_str());
     folder.map(PathBuf::from).context("cargo does not say where it built aws-lc-sys")
-}
-
-/// Runs it to its end; the JSON that it prints, a value a line.
-fn json_lines(mut command: Command) -> Result<Vec<Value>> {
-    shell::announce(&command);
-    let output = command.stderr(Stdio::inherit()).output().context("starting cargo")?;
-    ensure!(output.status.success(), "cargo failed ({})", output.status);
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).context("reading what cargo says")).collect()
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The workspace's folder.
 pub fn root() -> &'static Path {
@@ -44,6 +45,23 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("{program} failed ({status})");
     }
     Ok(())
+}
+
+/// Runs a cargo command to its end; what it says of what it builds, a JSON message a line, its own words on our standard
+/// error.
+///
+/// # Errors
+/// When it cannot start or fails.
+pub fn messages(cargo: &mut Command) -> Result<Vec<Value>> {
+    announce(cargo);
+    cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = cargo.output().context("starting cargo")?;
+    if !output.status.success() {
+        bail!("cargo failed ({})", output.status);
+    }
+    // Programs that it runs may print lines of their own.
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 
 /// Whether what was made of a file is there and younger.

@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use cprvagt_report::Covered;
-use serde_json::{Value, json};
+use cprvagt_report::{Covered, Endpoint, Process, Unread};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Where the socket lies when nothing else is said.
 pub const RUNTIME_DIR: &str = "/run/cprvagt";
@@ -207,38 +208,46 @@ fn configuration(status: &Value) -> String {
 
 /// The worst blind spots of the ledger, which has the worst first.
 fn blind_spots(status: &Value) -> Vec<String> {
-    let lines = status.pointer("/ledger/blind").and_then(Value::as_array);
-    let row = |line: &Value| {
-        let reason = line.pointer("/reason").and_then(Value::as_str).unwrap_or_default();
-        format!("{} bytes ({reason}), {}", line["bytes"], who(line))
+    let lines: Vec<Unread> = lines_of(status, "/ledger/blind");
+    let row = |line: &Unread| {
+        let who = who(line.process.as_ref(), line.destination.as_ref());
+        format!("{} bytes ({}), {who}", line.bytes, line.reason)
     };
-    lines.into_iter().flatten().take(ROWS_MAX).map(row).collect()
+    lines.iter().take(ROWS_MAX).map(row).collect()
 }
 
 /// How far programs were read that were not read wholly, of which the ledger has the worst first.
 fn coverage(status: &Value) -> Vec<String> {
-    let lines = status.pointer("/ledger/coverage").cloned().unwrap_or_default();
-    let lines: Vec<Covered> = serde_json::from_value(lines).unwrap_or_default();
-    let unread = lines.iter().filter(|line| line.unread_bytes() > 0);
-    unread.take(ROWS_MAX).map(coverage_row).collect()
+    let lines: Vec<Covered> = lines_of(status, "/ledger/coverage");
+    let row = |line: &Covered| {
+        let who = who(line.process.as_ref(), line.destination.as_ref());
+        format!("{} % of {} bytes, {who}", line.percent(), line.wire_bytes)
+    };
+    lines.iter().filter(|line| line.unread_bytes() > 0).take(ROWS_MAX).map(row).collect()
 }
 
-fn coverage_row(line: &Covered) -> String {
-    let who = who(&json!({"process": line.process, "destination": line.destination}));
-    format!("{} % of {} bytes, {who}", line.percent(), line.wire_bytes)
+/// The lines of a list, but for those that another version has written in another form.
+fn lines_of<T: DeserializeOwned>(status: &Value, list: &str) -> Vec<T> {
+    let lines = status.pointer(list).and_then(Value::as_array).into_iter().flatten();
+    lines.filter_map(|line| T::deserialize(line).ok()).collect()
 }
 
-/// Who sent, and where to.
-fn who(line: &Value) -> String {
-    let text = |names: [&str; 2]| names.into_iter().find_map(|name| line.pointer(name)?.as_str());
-    let program = text(["/process/exe", "/process/comm"]).unwrap_or("a program not known");
-    let host = text(["/destination/host", "/destination/ip"]).unwrap_or("several destinations");
-    let port = line.pointer("/destination/port").map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{program} -> {host}{port}")
+fn who(process: Option<&Process>, destination: Option<&Endpoint>) -> String {
+    let program = process.and_then(|process| process.exe.as_ref().or(process.comm.as_ref()));
+    let program = program.map_or("a program not known", |program| program.as_str());
+    destination.map_or_else(
+        || format!("{program} -> several destinations"),
+        |end| match &end.host {
+            Some(host) => format!("{program} -> {host}:{}", end.port),
+            None => format!("{program} -> {}:{}", end.ip, end.port),
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

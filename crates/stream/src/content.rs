@@ -6,7 +6,7 @@
 //! everything before `counted` is in the ledger. What is behind `owned` stays, and a little context before
 //! it. Without a parser, bytes are shown as they arrive, all but the last: a number that starts among them may go on,
 //! or what decides on it is still to come. With a parser they wait until the buffer is full or the content ends,
-//! so that specific windows come first and the way the bytes arrived makes no difference.
+//! so that specific windows come first and the way the bytes arrived makes no difference. Of a text the last word waits.
 //!
 //! A settle (a pause in the stream) shows everything as if a border followed, but does not move `owned` over
 //! what could continue: that is shown again with what follows, and the caller drops what it already knows.

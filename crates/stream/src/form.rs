@@ -4,7 +4,7 @@
 //! a field too long for the buffer is shown in pieces.
 
 use crate::plain::Plain;
-use crate::token::{self, Encoding, Mode, Value};
+use crate::token::{self, Encoding, Mode, Values};
 use crate::window::Part;
 
 /// How far into a field that fills the buffer its name is searched for.
@@ -25,7 +25,7 @@ impl Form {
         buf: &[u8],
         from: usize,
         (mode, split_min): (Mode, usize),
-        sink: &mut dyn FnMut(Value<'_>),
+        sink: &mut Values<'_>,
     ) -> usize {
         let mut at = from;
         while let Some(len) = buf[at..].iter().position(|byte| *byte == b'&') {
@@ -47,7 +47,7 @@ impl Form {
         }
     }
 
-    fn field(&self, buf: &[u8], from: usize, to: usize, sink: &mut dyn FnMut(Value<'_>)) {
+    fn field(&self, buf: &[u8], from: usize, to: usize, sink: &mut Values<'_>) {
         match &self.inside {
             Some(name) => {
                 let name = name.as_str().filter(|name| !name.is_empty());
@@ -58,7 +58,7 @@ impl Form {
     }
 
     /// Shows a first or further piece of a long field, all but the last bytes; returns where those begin.
-    fn split(&mut self, buf: &[u8], from: usize, sink: &mut dyn FnMut(Value<'_>)) -> usize {
+    fn split(&mut self, buf: &[u8], from: usize, sink: &mut Values<'_>) -> usize {
         let value = if self.inside.is_some() { from } else { self.enter(buf, from) };
         let last = buf.len() - token::SPLIT_OVERLAP_BYTES;
         // A percent escape that begins just before the border stays whole behind it.

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use crate::path::Path;
-use crate::token::{self, Encoding, Mode, Value};
+use crate::token::{self, Encoding, Mode, Value, Values};
 use crate::window::Part;
 
 /// Levels of nesting that are followed.
@@ -46,8 +46,6 @@ enum Kind {
     /// A number, a literal, or a bare word.
     Bare,
 }
-
-type Values<'a> = dyn FnMut(Value<'_>) + 'a;
 
 impl Json {
     /// Reads on from `from`; returns where the first value begins that is not shown for good. What begins

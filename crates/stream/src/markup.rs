@@ -14,7 +14,7 @@ use memchr::{memchr, memmem};
 
 use crate::path::Path;
 use crate::plain::Plain;
-use crate::token::{self, Encoding, Mode, Value};
+use crate::token::{self, Encoding, Mode, Value, Values};
 use crate::window::Part;
 
 /// Elements in each other that are followed.
@@ -22,8 +22,6 @@ const DEPTH_MAX: usize = 64;
 
 /// Bytes before a cut in which a character reference that it would fall into is searched for.
 const REFERENCE_BYTES_MAX: usize = 12;
-
-type Values<'a> = dyn FnMut(Value<'_>) + 'a;
 
 /// Reads the values of documents.
 pub(crate) struct Markup {

@@ -184,7 +184,7 @@ impl Parser {
         matches!(self, Self::Form(_) | Self::Json(_) | Self::Markup(_))
     }
 
-    /// Whether bytes need not wait for what is found in them.
+    /// Whether bytes are shown as they arrive, but for the last word of a text.
     pub(crate) const fn is_hasty(&self) -> bool {
         matches!(self, Self::None | Self::Text)
     }

@@ -16,7 +16,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use crate::token::{Mode, Value};
+use crate::token::{Mode, Value, Values};
 use crate::window::{Decoding, Part};
 
 /// Messages in each other that are followed.
@@ -30,8 +30,6 @@ const NAME_BYTES_MAX: usize = 128;
 
 const TEXT: &[Decoding] = &[Decoding::Protobuf];
 const INTEGER: &[Decoding] = &[Decoding::Protobuf, Decoding::Integer];
-
-type Values<'a> = dyn FnMut(Value<'_>) + 'a;
 
 /// See the module.
 #[derive(Default)]

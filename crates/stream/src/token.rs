@@ -57,6 +57,9 @@ pub(crate) enum Encoding {
     Markup,
 }
 
+/// Takes values as they are found.
+pub(crate) type Values<'a> = dyn FnMut(Value<'_>) + 'a;
+
 /// A value in a buffer.
 pub(crate) struct Value<'a> {
     pub(crate) part: Part,

@@ -7,12 +7,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::vectorscan;
+use super::{measured, vectorscan};
 use crate::{setup, shell};
 
 const BUILD: &str = "build --release --package cprvagt-bench";
@@ -91,10 +91,7 @@ pub fn run(check: bool) -> Result<()> {
     let program = shell::target_folder().join("release/cprvagt-bench");
     let mut command = Command::new(&program);
     command.envs(vectorscan::library().map(|file| ("CPRVAGT_VECTORSCAN", file)));
-    let output = command.stderr(Stdio::inherit()).output().context("starting it")?;
-    ensure!(output.status.success(), "{} failed", program.display());
-    let measured: Measured =
-        serde_json::from_slice(&output.stdout).context("it did not print what it measured")?;
+    let measured: Measured = measured(&mut command)?;
     let verdicts = verdicts(&measured.rows);
     let tables = tables(&measured)? + &verdict_table(&verdicts)?;
     println!("{tables}");

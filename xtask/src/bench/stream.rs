@@ -4,11 +4,12 @@
 //!
 //! *Limits*: `--check` holds the rows against [`BARS`].
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 use serde::Deserialize;
 
+use super::measured;
 use crate::shell;
 
 const BUILD: &str = "build --release --package cprvagt-stream --example decode_rate";
@@ -28,10 +29,7 @@ struct Row {
 pub fn run(check: bool) -> Result<()> {
     shell::run(&mut shell::cargo(BUILD))?;
     let program = shell::target_folder().join("release/examples/decode_rate");
-    let output = Command::new(program).stderr(Stdio::inherit()).output().context("starting it")?;
-    ensure!(output.status.success(), "decode_rate failed");
-    let rows: Vec<Row> =
-        serde_json::from_slice(&output.stdout).context("it did not print what it measured")?;
+    let rows: Vec<Row> = measured(&mut Command::new(program))?;
     println!("{:<20} {:>8} {:>24}", "decoded and matched", "GB/s", "share of a part alone");
     for row in &rows {
         println!("{:<20} {:>8.2} {:>24.2}", row.name, row.gb_per_s, row.ratio);

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::{fuzz, shell, vm};
 
@@ -68,12 +67,7 @@ fn static_tests(build: &Path, tests: &[&str]) -> Result<Vec<PathBuf>> {
     cargo.args(["--target", &fuzz::host()?]).args(tests.iter().flat_map(|test| ["--test", test]));
     // With a target named, the flag does not reach build scripts and macros.
     cargo.env("CARGO_TARGET_DIR", build).env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    shell::announce(&cargo);
-    cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-    let output = cargo.output().context("starting cargo")?;
-    ensure!(output.status.success(), "building the tests failed");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let messages = shell::messages(&mut cargo).context("building the tests")?.into_iter();
     Ok(messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).collect())
 }
 

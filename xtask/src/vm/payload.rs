@@ -3,12 +3,10 @@
 //! Tests are listed here, where it costs nothing. So it is known what should have run when a guest dies.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::releases;
@@ -143,19 +141,14 @@ fn plan(tests: &[TestName], scope: Scope, filters: &[String]) -> (Vec<TestName>,
 /// The test binaries of `cprvagt-tests`, sorted: name and file.
 fn test_binaries() -> Result<Vec<(String, PathBuf)>> {
     let mut cargo = shell::cargo("test --package cprvagt-tests --no-run");
-    shell::announce(&cargo);
-    cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = cargo.spawn().context("starting cargo")?;
     let mut binaries = Vec::new();
-    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-        let message: Value = serde_json::from_str(&line?).unwrap_or_default();
+    for message in shell::messages(&mut cargo).context("building the tests")? {
         let is_test = message["target"]["kind"][0] == "test";
         let name = message["target"]["name"].as_str().filter(|_| is_test);
         if let (Some(name), Some(file)) = (name, message["executable"].as_str()) {
             binaries.push((name.to_owned(), PathBuf::from(file)));
         }
     }
-    ensure!(child.wait()?.success(), "building the tests failed");
     binaries.sort();
     Ok(binaries)
 }

@@ -2,7 +2,7 @@
 
 use crate::http::head::{Head, Start};
 use crate::plain::Plain;
-use crate::token::{self, Encoding, Value};
+use crate::token::{self, Encoding, Value, Values};
 use crate::window::{Part, Place, Protocol, Sink};
 
 /// The target of a request, taken apart (RFC 9112, section 3.2). Each piece is as sent, and may be empty.
@@ -32,7 +32,7 @@ impl<'a> Target<'a> {
     }
 
     /// Hands out the pieces, which stand in `bytes`.
-    pub(crate) fn show(&self, bytes: &[u8], sink: &mut dyn FnMut(Value<'_>)) {
+    pub(crate) fn show(&self, bytes: &[u8], sink: &mut Values<'_>) {
         for (part, piece) in [(Part::UrlHost, self.authority), (Part::UrlPath, self.path)] {
             let piece = piece.as_bytes();
             sink(Value::whole(part, piece, token::offset_in(bytes, piece)).encoded(Encoding::Url));
@@ -83,7 +83,7 @@ pub(crate) fn show_trailer(line: &[u8], at: u64, place: &Place, out: &mut Sink<'
 }
 
 /// Hands out a field by its name; its value stands at `offset`.
-pub(crate) fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
+pub(crate) fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut Values<'_>) {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     if is("cookie") {
         show_cookies(value, offset, sink);
@@ -101,7 +101,7 @@ pub(crate) fn show_field(name: &str, value: &[u8], offset: usize, sink: &mut dyn
 }
 
 /// Cookies of a request (RFC 6265, section 4.2.1).
-fn show_cookies(value: &[u8], offset: usize, sink: &mut dyn FnMut(Value<'_>)) {
+fn show_cookies(value: &[u8], offset: usize, sink: &mut Values<'_>) {
     for cookie in value.split(|byte| *byte == b';') {
         let trimmed = cookie.trim_ascii();
         token::pair(Part::Cookie, trimmed, offset + token::offset_in(value, trimmed), Encoding::Url, sink);

@@ -6,7 +6,7 @@ use crate::http::fields::{self, Target};
 use crate::http2::hpack::FieldList;
 use crate::plain::Plain;
 use crate::said::Said;
-use crate::token::Value;
+use crate::token::{Value, Values};
 use crate::window::{Decoding, Part, Place, Protocol, Sink};
 
 /// Whether this begins a message: trailers have no pseudo-headers (RFC 9113, section 8.1).
@@ -55,7 +55,7 @@ pub(super) fn show(list: &FieldList, source: &Range<u64>, place: &Place, out: &m
     }
 }
 
-fn show_target(value: &[u8], sink: &mut dyn FnMut(Value<'_>)) {
+fn show_target(value: &[u8], sink: &mut Values<'_>) {
     if let Ok(target) = std::str::from_utf8(value) {
         Target::split(target).show(value, sink);
     } else {

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::path::Path;
 use crate::plain::Plain;
-use crate::token::{self, Encoding, Mode, Value};
+use crate::token::{self, Encoding, Mode, Value, Values};
 use crate::window::{Decoding, Part};
 
 /// Maps and arrays in each other that are followed.
@@ -23,8 +23,6 @@ const DEPTH_MAX: usize = 64;
 
 /// What ten digits may be as an integer; a day has at most one zero before it.
 const NUMBERS: Range<u64> = 100_000_000..10_000_000_000;
-
-type Values<'a> = dyn FnMut(Value<'_>) + 'a;
 
 /// What one item begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
