@@ -165,18 +165,13 @@ impl Watch {
         loop {
             let now = Instant::now();
             tokio::select! {
-                woken = wakes.next() => {
-                    woken?;
-                    self.nap.woken(Instant::now());
-                }
+                woken = wakes.next() => woken?,
                 () = sleep(self.nap.length(now)) => {}
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
                 () = &mut over => break,
             }
-            if !self.capture.attach_new_libraries() {
-                wakes.rest();
-            }
+            wakes.after(self.capture.attach_new_libraries())?;
             self.turn()?;
         }
         self.close()

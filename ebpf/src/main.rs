@@ -11,6 +11,7 @@
 
 mod counters;
 mod flows;
+mod mapped_files;
 mod maps;
 mod packet;
 mod processes;

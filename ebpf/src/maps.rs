@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
-use cprvagt_abi::{AllowRules, Counter, Flow, FlowKey, OWN_MAX, Owner, SITES_MAX};
+use cprvagt_abi::{AllowRules, Counter, FileOffsets, Flow, FlowKey, MappedFile, OWN_MAX, Owner, SITES_MAX};
 
 /// Flows that are kept; the least recently used one goes first.
 const FLOWS_MAX: u32 = 65_536;
@@ -14,6 +14,10 @@ const RECENT_MAX: u32 = 8_192;
 const ALLOW_MAX: u32 = 131_072;
 /// Addresses of this host.
 const LOCALS_MAX: u32 = 4_096;
+/// Files mapped as code that are remembered.
+const FILES_MAX: u32 = 16_384;
+/// Room for announcements of such files: some two thousand.
+const ANNOUNCED_BYTES: u32 = 64 << 10;
 /// Ring size when the loader says nothing; it always does.
 const RING_BYTES_DEFAULT: u32 = 16 << 20;
 /// The flag that LPM tries must be made with.
@@ -54,6 +58,13 @@ pub static LOCALS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(LOCALS_MAX
 /// The last probed call of each thread, to notice a file that is probed twice.
 #[map]
 pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
+
+/// Files mapped as code that user space knows.
+#[map]
+pub static KNOWN_FILES: LruHashMap<MappedFile, u32> = LruHashMap::with_max_entries(FILES_MAX, 0);
+/// Those that it does not.
+#[map]
+pub static ANNOUNCED_FILES: RingBuf = RingBuf::with_byte_size(ANNOUNCED_BYTES, 0);
 
 /// The reads of servers that have begun, by thread.
 #[map]
@@ -108,6 +119,11 @@ static OWN_TGIDS: [u32; OWN_MAX] = [0; OWN_MAX];
 #[unsafe(no_mangle)]
 static RING_BYTES: u64 = 0;
 
+/// Where the kernel keeps what is told of a file.
+#[unsafe(no_mangle)]
+static FILE_OFFSETS: FileOffsets =
+    FileOffsets { inode: 0, file_system: 0, number: 0, changed_sec: 0, changed_nsec: 0, device: 0 };
+
 /// Whether this thread group is one of the agent's.
 #[inline(always)]
 pub fn is_own(tgid: u32) -> bool {
@@ -121,4 +137,11 @@ pub fn is_own(tgid: u32) -> bool {
 pub fn ring_bytes() -> u64 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const RING_BYTES) }
+}
+
+/// Where the kernel keeps what is told of a file.
+#[inline(always)]
+pub fn file_offsets() -> FileOffsets {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const FILE_OFFSETS) }
 }

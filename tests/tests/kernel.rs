@@ -46,6 +46,7 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
         Program::CgroupSockAddr(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::RawTracePoint(program) => program.load(),
+        Program::KProbe(program) => program.load(),
         Program::UProbe(program) => program.load(),
         other => panic!("a kind of program that this test does not know: {other:?}"),
     }

@@ -48,14 +48,14 @@ const AT_ONCE_BYTES_MAX: u64 = 8 << 20;
 const UNUSED_SHARE: u32 = 200;
 /// They are looked for at most so often.
 const UNUSED_EVERY: Duration = Duration::from_secs(10);
-/// How often a file without probes that is not named like a TLS library is compared with what was read of it: some are
-/// mapped by every program that starts.
+/// How often a file that is not watched because of its probes, and not named like a TLS library, is compared with what
+/// was read of it: some are mapped by every program that starts.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The probed files.
 pub(super) struct Libraries {
     probes: Probes,
-    seen: HashMap<FileKey, Look>,
+    seen: HashMap<FileKey, Remembered>,
     taps: Vec<Tapped>,
     attachments: u16,
     changes: Changes,
@@ -63,12 +63,24 @@ pub(super) struct Libraries {
     next_search: Option<Instant>,
 }
 
+/// What a mapped file is to us.
+pub(super) enum Look {
+    /// Looked at already.
+    Known,
+    /// To be looked at now.
+    New(File),
+    /// The process ended before the file could be opened: it is looked at when it is mapped again.
+    Missed,
+}
+
 /// What is remembered of a file that was looked at.
-struct Look {
+struct Remembered {
     stamp: Stamp,
     at: Instant,
     /// Of a file that has probes.
     users: Option<Users>,
+    /// Whether its probes go when it is written to; and while it has probes, its number is given to no other.
+    is_watched: bool,
 }
 
 /// A file that has probes.
@@ -126,7 +138,7 @@ impl Libraries {
     pub(super) fn attach_all(&mut self, programs: &mut Programs) -> Result<(), CaptureError> {
         let mut refused = Vec::new();
         for mapping in mapped_files() {
-            if let Some(file) = self.open_new(&mapping) {
+            if let Look::New(file) = self.look_at(&mapping) {
                 refused.extend(self.attach_file(programs, &file, &mapping.path, Some(&mapping)).err());
             }
         }
@@ -150,14 +162,17 @@ impl Libraries {
     }
 
     /// The file of a mapping, if it was not looked at yet or is not any more what it was then.
-    pub(super) fn open_new(&mut self, mapping: &Mapping) -> Option<File> {
+    pub(super) fn look_at(&mut self, mapping: &Mapping) -> Look {
         if self.is_known(mapping) {
-            return None;
+            return Look::Known;
         }
-        // If the process has ended before we look, the file is looked at when it returns.
-        let file = open_as_seen_by(mapping)?;
-        self.note(mapping.file, &file.metadata().ok()?);
-        Some(file)
+        let Some((file, metadata)) =
+            open_as_seen_by(mapping).and_then(|file| file.metadata().ok().map(|metadata| (file, metadata)))
+        else {
+            return Look::Missed;
+        };
+        self.note(mapping.file, &metadata);
+        Look::New(file)
     }
 
     /// Whether a file was looked at and has not changed since.
@@ -167,7 +182,7 @@ impl Libraries {
             users.add(mapping.pid);
         }
         let now = Instant::now();
-        let is_quiet = SharedLibrary::of(&mapping.path).is_none();
+        let is_quiet = look.is_watched || SharedLibrary::of(&mapping.path).is_none();
         if is_quiet && now.saturating_duration_since(look.at) < CHECK_EVERY {
             return true;
         }
@@ -181,7 +196,10 @@ impl Libraries {
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
-        self.seen.insert(key, Look { stamp: Stamp::of(metadata), at: Instant::now(), users: None });
+        self.seen.insert(
+            key,
+            Remembered { stamp: Stamp::of(metadata), at: Instant::now(), users: None, is_watched: false },
+        );
     }
 
     /// Takes the probes off files whose processes have all ended, unless the file is where a loader would find it.
@@ -231,7 +249,10 @@ impl Libraries {
     }
 
     fn detach(&mut self, index: usize) {
-        let Tapped { tap, watch, .. } = self.taps.swap_remove(index);
+        let Tapped { tap, watch, mapped_as, .. } = self.taps.swap_remove(index);
+        if let Some(look) = self.seen.get_mut(&mapped_as) {
+            look.is_watched = false;
+        }
         tap.detach_aside(&mut self.probes);
         self.end_watch(watch);
     }
@@ -345,6 +366,7 @@ impl Libraries {
         self.end_watch(watch);
         done?;
         if let Some(look) = self.seen.get_mut(&mapped_as) {
+            look.is_watched = watch.is_some();
             let users = look.users.get_or_insert_default();
             mapping.into_iter().for_each(|mapping| users.add(mapping.pid));
         }

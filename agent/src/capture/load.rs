@@ -13,7 +13,11 @@ use aya::{
 use aya_log::EbpfLogger;
 use cprvagt_abi::{AllowKey, AllowRules, Flow, FlowKey, OWN_MAX};
 
-use super::error::{CaptureError, chain};
+use super::{
+    announced::{self, Offsets},
+    btf::KERNEL_TYPES,
+    error::{CaptureError, chain},
+};
 use crate::doctor::find_cgroup2;
 
 /// The kernel programs, built from source by the build script: in a section of its own, where tests find them
@@ -81,6 +85,8 @@ pub(super) struct Programs {
     ebpf: Ebpf,
     cgroup: File,
     logger: EbpfLogger<&'static dyn log::Log>,
+    /// Whether the kernel tells where it keeps what identifies a file.
+    pub knows_files: bool,
 }
 
 impl Programs {
@@ -89,14 +95,18 @@ impl Programs {
         let cgroup = open_root_cgroup()?;
         let own_tgids = own_tgids(&options.own);
         let ring_bytes = u64::from(options.ring_bytes);
+        let types = std::fs::read(KERNEL_TYPES).unwrap_or_default();
+        let offsets = announced::offsets(&types);
+        let file_offsets = Offsets(offsets.unwrap_or_default());
         let mut loader = EbpfLoader::new();
         loader
             .override_global("OWN_TGIDS", &own_tgids, true)
             .override_global("RING_BYTES", &ring_bytes, true)
+            .override_global("FILE_OFFSETS", &file_offsets, true)
             .map_max_entries("RING", options.ring_bytes);
         let mut ebpf = loader.load(&OBJECT.0).map_err(|error| load_error("(maps)", &error))?;
         let logger = EbpfLogger::init(&mut ebpf).map_err(CaptureError::map("AYA_LOGS"))?;
-        let mut programs = Self { ebpf, cgroup, logger };
+        let mut programs = Self { ebpf, cgroup, logger, knows_files: offsets.is_some() };
         programs.set_allow(&[], &options.allow)?;
         programs.load_all()?;
         Ok(programs)
@@ -213,9 +223,9 @@ impl Programs {
         Ok(())
     }
 
-    /// The ring, which from now on belongs to the caller.
-    pub(super) fn take_ring(&mut self) -> Result<Map, CaptureError> {
-        self.ebpf.take_map("RING").ok_or_else(|| missing_map("RING"))
+    /// A map, which from now on belongs to the caller.
+    pub(super) fn take_map(&mut self, name: &'static str) -> Result<Map, CaptureError> {
+        self.ebpf.take_map(name).ok_or_else(|| missing_map(name))
     }
 
     /// A map to read.

@@ -1,9 +1,10 @@
 //! Files that processes map as code, told by the kernel as it happens.
 //!
-//! One software event per processor delivers a record for each executable mapping. Nothing is polled,
-//! and a library is known a moment after the loader mapped it, before the first handshake is done.
+//! One software event per processor delivers a record for each executable mapping, known file or not. So the records
+//! are no reason to wake until half the room for them is used, if new files are announced otherwise
+//! ([`super::announced`]).
 //!
-//! *Limits*: [`RING_PAGES`] pages of records per processor; when they overflow the caller is told, so
+//! *Limits*: [`RING_BYTES`] of records per processor, some thousand records; when they overflow the caller is told, so
 //! that it can look at all processes again.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -12,8 +13,8 @@ use perf_event::{Builder, Sampler, data::Record, events::Software};
 
 use super::error::CaptureError;
 
-/// Pages of the record ring of each processor.
-const RING_PAGES: usize = 64;
+/// Room for the records of each processor: a power of two, and well below what `kernel.perf_event_mlock_kb` allows.
+const RING_BYTES: usize = 128 << 10;
 
 /// A file that a process mapped as code.
 #[derive(Debug, Clone)]
@@ -37,6 +38,15 @@ pub(super) struct FileKey {
     pub inode: u64,
 }
 
+/// When the descriptors become readable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// With each mapping.
+    Always,
+    /// When half the room is used.
+    HalfFull,
+}
+
 /// The kernel's mapping events.
 pub(super) struct Mappings {
     samplers: Vec<Sampler>,
@@ -44,17 +54,18 @@ pub(super) struct Mappings {
 
 impl Mappings {
     /// Starts listening on every processor.
-    pub(super) fn open() -> Result<Self, CaptureError> {
+    pub(super) fn open(when: When) -> Result<Self, CaptureError> {
         let mut samplers = Vec::new();
         for cpu in online_processors()? {
             samplers.push(
-                open_on(cpu).map_err(CaptureError::io("listening for mapped files (perf_event_open)"))?,
+                open_on(cpu, when)
+                    .map_err(CaptureError::io("listening for mapped files (perf_event_open)"))?,
             );
         }
         Ok(Self { samplers })
     }
 
-    /// Descriptors that become readable with a new mapping.
+    /// Descriptors that become readable as [`When`] says.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.samplers.iter().map(|sampler| {
             // SAFETY: the sampler owns the descriptor and outlives the borrow.
@@ -93,16 +104,12 @@ fn mapping(mmap: &perf_event::data::Mmap2<'_>) -> Option<Mapping> {
     })
 }
 
-fn open_on(cpu: usize) -> std::io::Result<Sampler> {
-    let counter = Builder::new(Software::DUMMY)
-        .any_pid()
-        .one_cpu(cpu)
-        .mmap(true)
-        .mmap2(true)
-        .wakeup_events(1)
-        .enabled(true)
-        .build()?;
-    counter.sampled(RING_PAGES)
+fn open_on(cpu: usize, when: When) -> std::io::Result<Sampler> {
+    let mut event = Builder::new(Software::DUMMY);
+    event.any_pid().one_cpu(cpu).mmap(true).mmap2(true).enabled(true);
+    // The number of events that wake would count samples alone, of which there are none.
+    event.wakeup_watermark(if when == When::Always { 1 } else { RING_BYTES / 2 });
+    event.build()?.sampled(RING_BYTES)
 }
 
 fn online_processors() -> Result<Vec<usize>, CaptureError> {

@@ -7,9 +7,11 @@
 
 mod aarch64;
 mod addresses;
+mod announced;
 mod attach;
 mod backfill;
 mod broker;
+mod btf;
 mod calls;
 mod changes;
 mod error;
@@ -34,8 +36,6 @@ use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd, time::Instant}
 
 use aya::maps::{HashMap as KernelMap, PerCpuArray};
 use cprvagt_abi::{AllowKey, AllowRules, Counter, Flow};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use tokio::io::unix::AsyncFd;
 
 pub use broker::{Opener, serve as open_probes};
 pub use error::CaptureError;
@@ -43,16 +43,17 @@ pub use load::CaptureOptions;
 pub use probes::ProbeReach;
 pub use ring::Ring;
 pub use uprobe::LINK_CREATE;
-pub use wakes::Wakes;
+pub use wakes::{Found, Wakes};
 
 use self::{
     addresses::LocalAddresses,
+    announced::Announced,
     attach::Readable,
-    libraries::{Libraries, warn_refused},
+    libraries::{Libraries, Look, warn_refused},
     load::Programs,
-    mappings::Mappings,
+    mappings::{Mappings, When},
     probes::Probes,
-    reader::{Found, SymbolReader},
+    reader::{ReadFile, SymbolReader},
 };
 
 /// Allowed prefixes, each with the rules of all shorter prefixes that cover it.
@@ -62,6 +63,8 @@ pub type Prefixes = [(AllowKey, AllowRules)];
 pub struct Capture {
     programs: Programs,
     libraries: Libraries,
+    /// Where the kernel has what it takes; otherwise each mapping wakes.
+    announced: Option<Announced>,
     mappings: Mappings,
     /// From [`Self::wakes`] on.
     reader: Option<SymbolReader>,
@@ -83,11 +86,13 @@ impl Capture {
         // Sockets first: a flow that begins while the rest is attached already has its owner.
         programs.attach_socket_tap()?;
         backfill::run(&mut programs)?;
-        let mappings = Mappings::open()?;
+        let announced = announce(&mut programs);
+        let when = if announced.is_some() { When::HalfFull } else { When::Always };
+        let mappings = Mappings::open(when)?;
         let mut libraries = Libraries::new(probes)?;
         libraries.attach_all(&mut programs)?;
         programs.attach_wire_tap()?;
-        Ok(Self { programs, libraries, mappings, reader: None, addresses })
+        Ok(Self { programs, libraries, announced, mappings, reader: None, addresses })
     }
 
     /// The ring, to be read in this process. It can be had once.
@@ -117,14 +122,10 @@ impl Capture {
             None => SymbolReader::start()?,
         };
         let reader = self.reader.insert(reader);
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let ring = ring.map(Ring::as_fd);
         let own = [reader.descriptor(), self.libraries.descriptor()];
-        for descriptor in self.mappings.descriptors().chain(own).chain(ring) {
-            epoll.add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
-        }
-        // SAFETY: the descriptor is owned by the returned value and stays the same until that is dropped.
-        unsafe { AsyncFd::register(epoll.0) }.map(Wakes::new).map_err(io::Error::from)
+        let announced = self.announced.as_ref().map(Announced::descriptor);
+        let others = own.into_iter().chain(announced).chain(ring.map(Ring::as_fd));
+        Wakes::new(self.mappings.descriptors(), others)
     }
 
     /// Replaces the allowed prefixes.
@@ -140,30 +141,47 @@ impl Capture {
         self.libraries.attached_files()
     }
 
-    /// Attaches to TLS libraries that were mapped since the last call; tells whether any file was new.
-    pub fn attach_new_libraries(&mut self) -> bool {
-        let Self { mappings, libraries, reader: Some(reader), programs, .. } = self else { return false };
+    /// Attaches to TLS libraries that were mapped since the last call.
+    pub fn attach_new_libraries(&mut self) -> Found {
+        let Self { announced, mappings, libraries, reader: Some(reader), programs, .. } = self else {
+            return Found::Nothing;
+        };
         libraries.leave_rewritten();
-        let mut is_news = false;
+        if let Some(announced) = announced {
+            announced.take(Instant::now());
+        }
+        let (mut is_news, mut seen, mut missed) = (false, Vec::new(), Vec::new());
         let lost = mappings.drain(|mapping| {
-            let Some(file) = libraries.open_new(mapping) else { return };
-            is_news = true;
-            if !libraries.attach_library(programs, &file, mapping) && !reader.read(file, mapping) {
-                libraries.forget(mapping.file);
+            match libraries.look_at(mapping) {
+                Look::Known => {}
+                Look::Missed => missed.push(mapping.file),
+                Look::New(file) => {
+                    is_news = true;
+                    if !libraries.attach_library(programs, &file, mapping) && !reader.read(file, mapping) {
+                        libraries.forget(mapping.file);
+                        missed.push(mapping.file);
+                    }
+                }
             }
+            seen.push(mapping.file);
         });
-        for found in reader.found() {
+        for ReadFile { file, mapping, symbols } in reader.found() {
             is_news = true;
-            let Found { file, mapping, symbols } = &found;
-            let readable = Readable { file, path: &mapping.path, symbols };
-            if let Err(error) = libraries.attach(programs, &readable, Some(mapping)) {
+            let readable = Readable { file: &file, path: &mapping.path, symbols: &symbols };
+            if let Err(error) = libraries.attach(programs, &readable, Some(&mapping)) {
                 warn_refused(&error);
             }
         }
         if lost && let Err(error) = libraries.attach_all(programs) {
             warn_refused(&error);
         }
-        is_news
+        let is_expected = announced.as_mut().is_some_and(|it| it.settle(&seen, &missed, Instant::now()));
+        match (is_expected, is_news) {
+            (true, _) => Found::Announcement,
+            (false, true) => Found::News,
+            (false, false) if seen.is_empty() => Found::Nothing,
+            (false, false) => Found::Known,
+        }
     }
 
     /// Takes the probes off files that no process uses any more, and that no loader would find. Until then they keep a
@@ -245,6 +263,16 @@ pub fn probe_load() -> Result<ProbeReach, CaptureError> {
     let options =
         CaptureOptions { ring_bytes: 64 << 10, entry_sites: false, allow: Vec::new(), own: Vec::new() };
     Ok(Probes::load(&mut Programs::load(&options)?, Opener::here(), false)?.reach())
+}
+
+/// Has the kernel announce new files, if it can.
+fn announce(programs: &mut Programs) -> Option<Announced> {
+    if !programs.knows_files {
+        tracing::info!("this kernel does not describe its types: the agent wakes for every mapped file");
+        return None;
+    }
+    let announced = Announced::attach(programs);
+    announced.inspect_err(|error| tracing::info!(%error, "the agent wakes for every mapped file")).ok()
 }
 
 fn tell_reach(reach: ProbeReach) {

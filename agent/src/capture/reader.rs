@@ -33,7 +33,7 @@ struct Job {
 }
 
 /// A file that has functions to probe.
-pub(super) struct Found {
+pub(super) struct ReadFile {
     /// The file.
     pub file: File,
     /// How a process has mapped it.
@@ -45,7 +45,7 @@ pub(super) struct Found {
 /// The thread, as its owner sees it. It ends when this is dropped.
 pub(super) struct SymbolReader {
     jobs: SyncSender<Job>,
-    found: Receiver<Found>,
+    found: Receiver<ReadFile>,
     bell: Arc<EventFd>,
 }
 
@@ -73,7 +73,7 @@ impl SymbolReader {
     }
 
     /// The files found since the last call.
-    pub(super) fn found(&self) -> impl Iterator<Item = Found> {
+    pub(super) fn found(&self) -> impl Iterator<Item = ReadFile> {
         // Empties the bell; an error only says that it had not rung.
         let _ = self.bell.read();
         self.found.try_iter()
@@ -81,7 +81,7 @@ impl SymbolReader {
 }
 
 /// Reads until the other side is gone.
-fn read_all(waiting: &Receiver<Job>, results: &Sender<Found>, bell: &EventFd) {
+fn read_all(waiting: &Receiver<Job>, results: &Sender<ReadFile>, bell: &EventFd) {
     let mut jobs: Vec<Job> = Vec::new();
     loop {
         if jobs.is_empty() {
@@ -93,7 +93,7 @@ fn read_all(waiting: &Receiver<Job>, results: &Sender<Found>, bell: &EventFd) {
         jobs.sort_by_key(|job| SharedLibrary::of(&job.mapping.path).is_some());
         let Some(Job { file, mapping }) = jobs.pop() else { continue };
         let Some(symbols) = read_symbols(&file) else { continue };
-        if results.send(Found { file, mapping, symbols }).is_err() {
+        if results.send(ReadFile { file, mapping, symbols }).is_err() {
             return;
         }
         // A full bell has rung already.

@@ -20,7 +20,7 @@ impl Ring {
     }
 
     pub(super) fn take(programs: &mut Programs) -> Result<Self, CaptureError> {
-        Self::over(programs.take_ring()?)
+        Self::over(programs.take_map("RING")?)
     }
 
     fn over(map: Map) -> Result<Self, CaptureError> {
@@ -29,7 +29,7 @@ impl Ring {
 
     /// A descriptor of the ring's map, for another process to read it.
     pub(super) fn descriptor(programs: &mut Programs) -> Result<OwnedFd, CaptureError> {
-        match programs.take_ring()? {
+        match programs.take_map("RING")? {
             Map::RingBuf(map) => {
                 map.fd().as_fd().try_clone_to_owned().map_err(CaptureError::io("the ring's descriptor"))
             }

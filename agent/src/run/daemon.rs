@@ -162,9 +162,7 @@ impl Daemon {
                 _ = self.signals.interrupt.recv() => break,
                 _ = self.signals.terminate.recv() => break,
             }
-            if !self.capture.attach_new_libraries() {
-                wakes.rest();
-            }
+            wakes.after(self.capture.attach_new_libraries())?;
         }
         drop(wakes);
         self.stop().await

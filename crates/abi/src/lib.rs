@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod counter;
+mod file;
 mod flow;
 mod policy;
 mod record;
 mod site;
 
 pub use counter::Counter;
+pub use file::{FileOffsets, MappedFile};
 pub use flow::{Flow, FlowKey, Kind, Owner, Role, Verdict};
 pub use policy::{
     AllowKey, AllowRules, OWN_MAX, PORT_RULES_MAX, PortRule, WAIVES_CLEARTEXT, WAIVES_NOT_ALLOWED,
