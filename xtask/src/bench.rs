@@ -8,6 +8,7 @@ mod probe;
 mod spool;
 mod stream;
 mod vectorscan;
+mod wire;
 
 use std::process::{Command, Stdio};
 
@@ -36,6 +37,8 @@ enum Name {
     Spool,
     /// Streams, decoded and matched, against the matcher or a decompressor alone.
     Stream,
+    /// Requests and bulk in clear, with and without the agent, and where loss begins. Needs root.
+    Wire,
 }
 
 /// Runs the benchmark and prints its table.
@@ -46,6 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Name::Probe => probe::run(arguments.check),
         Name::Spool => spool::run(arguments.check),
         Name::Stream => stream::run(arguments.check),
+        Name::Wire => wire::run(arguments.check),
     }
 }
 
@@ -54,6 +58,15 @@ fn measured<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let output = command.stderr(Stdio::inherit()).output().context("starting it")?;
     ensure!(output.status.success(), "{} failed", command.get_program().display());
     serde_json::from_slice(&output.stdout).context("it did not print what it measured")
+}
+
+/// Runs a program that prints so many numbers.
+fn numbers<const COUNT: usize>(command: &mut Command) -> Result<[f64; COUNT]> {
+    let output = command.output().context("running the timed program")?;
+    ensure!(output.status.success(), "the timed program failed: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    <[f64; COUNT]>::try_from(numbers).ok().with_context(|| format!("the timed program printed {text:?}"))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

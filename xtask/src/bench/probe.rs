@@ -9,13 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use cprvagt_tests::agent::{Agent, allow};
 use cprvagt_tests::lab::{Lab, Recipient, Service};
 use cprvagt_tests::network::Family;
 use nix::unistd::geteuid;
 
-use super::median;
+use super::{median, numbers};
 use crate::refusal::{MISSING, refuse};
 use crate::{build, shell};
 
@@ -223,13 +223,4 @@ fn row(name: &str, without: &[Round], with: &[Round], pick: fn(&Round) -> f64) -
         (median(pairs.iter().map(|it| it.0).collect()), median(pairs.iter().map(|it| it.1).collect()));
     println!("{name:<22} {a:>12.2} {b:>12.2} {ratio:>7.2}");
     ratio
-}
-
-/// Runs a program that prints so many numbers.
-fn numbers<const COUNT: usize>(command: &mut Command) -> Result<[f64; COUNT]> {
-    let output = command.output().context("running the timed program")?;
-    ensure!(output.status.success(), "the timed program failed: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    let numbers: Vec<f64> = text.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-    <[f64; COUNT]>::try_from(numbers).ok().with_context(|| format!("the timed program printed {text:?}"))
 }
