@@ -32,6 +32,12 @@ pub(crate) fn stands_alone(text: &[u8], candidate: &Candidate) -> bool {
     left_is_open(text, candidate, decimal_comma) && right_is_open(text, candidate.end, decimal_comma)
 }
 
+/// Whether the token may stand alone in some reading of the text: what stands beside it may be the border of a value,
+/// as a comma is, but not a letter or digit.
+pub(crate) fn may_stand_alone(text: &[u8], candidate: &Candidate) -> bool {
+    left_is_open(text, candidate, false) && right_is_open(text, candidate.end, false)
+}
+
 /// Whether the token is the whole of a path segment or of a query value, so that nothing but its place
 /// says what it is. Always false in other places.
 pub(crate) fn is_whole_value(text: &[u8], candidate: &Candidate, place: Place) -> bool {

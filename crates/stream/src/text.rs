@@ -21,8 +21,12 @@ fn is_wide(bytes: &[u8], high: usize) -> bool {
 }
 
 fn is_narrow(bytes: &[u8]) -> bool {
+    let is_utf8 = str::from_utf8(bytes).is_ok();
+    if is_utf8 && low_bytes(bytes) * 10 <= bytes.len() {
+        return true;
+    }
     let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
-    if bytes.is_ascii() {
+    if is_utf8 {
         return controls * 10 <= bytes.len();
     }
     let invalid = bytes.utf8_chunks().flat_map(|chunk| chunk.invalid());
@@ -31,6 +35,13 @@ fn is_narrow(bytes: &[u8]) -> bool {
         _ => (latin, bad + 1),
     });
     bad * 10 <= bytes.len() && latin * 10 <= bytes.len() * 3
+}
+
+/// How many bytes may be control bytes, counted by sixteen at a time: those below the space, and delete.
+fn low_bytes(bytes: &[u8]) -> usize {
+    let is_low = |byte: u8| byte < 0x20 || byte == 0x7F;
+    let low = |piece: &[u8]| piece.iter().fold(0, |count: u8, byte| count + u8::from(is_low(*byte)));
+    bytes.chunks(usize::from(u8::MAX)).map(|piece| usize::from(low(piece))).sum()
 }
 
 /// Control bytes that text does not use; tab, line feed, form feed, carriage return and escape are used.
