@@ -5,6 +5,8 @@
 //! The bytes are marked by kind, 64 at a time ([`ByteSets`]): where an escape may begin, where Base64 of three digits may,
 //! and runs of digits and of Base64, found by shifts of the marks. Only what is marked is looked at by itself.
 
+use std::mem;
+
 use cprvagt_cpr::{Backend, ByteSets, Grammar, SetMarks, WORD_BYTES, find};
 
 use crate::encoding::{Coding, is_base64};
@@ -62,19 +64,21 @@ pub(crate) fn is_encoded_in(text: &[u8]) -> bool {
 
 /// Whether there is a sign of something encoded, or a run of ten digits and more of which `is_number` holds.
 fn any_sign(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
+    let is_sign = |run: &[u8]| is_number(run) || Hidden::of(run).hex();
     let mut marks = [SetMarks::default(); WORDS];
     let (mut digits, mut base64) = (Runs::<DIGITS>::default(), Runs::<LONG_RUN_BYTES>::default());
     for from in (0..text.len()).step_by(WORDS * WORD_BYTES) {
         for (number, word) in SIGNS.mark(text, from, &mut marks).iter().enumerate() {
             let at = from + number * WORD_BYTES;
             let [digit, long, escape, group] = *word;
-            if places(at, escape).any(|at| is_escape(&text[at..]))
-                || places(at, group).any(|at| hidden::is_group(&text[at..]))
-                || digits.starts(at, digit).any(|at| {
-                    let run = run_from(&text[at..], |byte| byte.is_ascii_digit());
-                    is_number(run) || Hidden::of(run).hex()
-                })
-                || base64.starts(at, long).any(|at| is_any_readable(run_from(&text[at..], is_base64)))
+            let (digits, long) = (digits.next(digit), base64.next(long));
+            // Most words have nothing, which one branch tells.
+            let is_any = (escape | group != 0) | digits.may_begin() | long.may_begin();
+            if is_any
+                && (places(at, escape).any(|at| is_escape(&text[at..]))
+                    || places(at, group).any(|at| hidden::is_group(&text[at..]))
+                    || digits.starts(at).any(|at| is_sign(run_from(&text[at..], |byte| byte.is_ascii_digit())))
+                    || long.starts(at).any(|at| is_any_readable(run_from(&text[at..], is_base64))))
             {
                 return true;
             }
@@ -100,16 +104,40 @@ struct Runs<const LEN: usize> {
 }
 
 impl<const LEN: usize> Runs<LEN> {
+    /// Goes on to the next word.
+    fn next(&mut self, word: u64) -> Border<LEN> {
+        Border { before: mem::replace(&mut self.before, word), word }
+    }
+}
+
+/// A word and the one before it.
+#[derive(Clone, Copy)]
+struct Border<const LEN: usize> {
+    before: u64,
+    word: u64,
+}
+
+impl<const LEN: usize> Border<LEN> {
+    /// Whether a run may reach its length in this word; it does not if not. A run over the border has half of its
+    /// length on one side of it; one within a word has the bits of its middle.
+    fn may_begin(self) -> bool {
+        let half = LEN / 2;
+        let edge = u64::MAX >> (64 - half);
+        let within = match LEN.checked_sub(WORD_BYTES / 2) {
+            None => starts_of_runs::<LEN>(self.word) != 0,
+            Some(_) => !self.word & (u64::MAX << (WORD_BYTES - LEN)) & (u64::MAX >> (WORD_BYTES - LEN)) == 0,
+        };
+        within | (!self.word & edge == 0) | (!self.before & edge << (64 - half) == 0)
+    }
+
     /// The beginnings of the runs that reach their length in this word, whose first bit is at `at`.
-    fn starts(&mut self, at: usize, word: u64) -> impl Iterator<Item = usize> + use<LEN> {
-        let (earlier, here) = (self.before.leading_ones() as usize, word.trailing_ones() as usize);
+    fn starts(self, at: usize) -> impl Iterator<Item = usize> {
+        let (earlier, here) = (self.before.leading_ones() as usize, self.word.trailing_ones() as usize);
         let goes_on = earlier > 0 && here > 0;
-        // What goes on is no run of its own.
-        let own = if goes_on { word & word.wrapping_add(1) } else { word };
         let reaches_on = goes_on && earlier < LEN && earlier + here >= LEN;
-        self.before = word;
-        let starts = starts_of_runs::<LEN>(own);
-        reaches_on.then(|| at - earlier).into_iter().chain(places(at, starts))
+        // What goes on is no run of this word's own.
+        let own = if goes_on { self.word & self.word.wrapping_add(1) } else { self.word };
+        reaches_on.then(|| at - earlier).into_iter().chain(places(at, starts_of_runs::<LEN>(own)))
     }
 }
 
