@@ -28,8 +28,14 @@ const KEYWORDS: [&[u8]; 13] = [
 
 /// Whether neither side ties the token to something longer.
 pub(crate) fn stands_alone(text: &[u8], candidate: &Candidate) -> bool {
-    let decimal_comma = candidate.shape != Shape::Hyphen;
-    left_is_open(text, candidate, decimal_comma) && right_is_open(text, candidate.end, decimal_comma)
+    let ties: Ties = if candidate.shape == Shape::Hyphen { joins } else { joins_or_decimal };
+    left_is_open(text, candidate, ties) && right_is_open(text, candidate.end, ties)
+}
+
+/// Whether the token may stand alone in some reading of the text, in which any punctuation beside it is the border of a
+/// value.
+pub(crate) fn may_stand_alone(text: &[u8], candidate: &Candidate) -> bool {
+    left_is_open(text, candidate, is_of_word) && right_is_open(text, candidate.end, is_of_word)
 }
 
 /// Whether the token is the whole of a path segment or of a query value, so that nothing but its place
@@ -45,9 +51,9 @@ pub(crate) fn is_whole_value(text: &[u8], candidate: &Candidate, place: Place) -
     before.is_none_or(|byte| opening.contains(byte)) && after.is_none_or(|byte| closing.contains(byte))
 }
 
-fn left_is_open(text: &[u8], candidate: &Candidate, decimal_comma: bool) -> bool {
+fn left_is_open(text: &[u8], candidate: &Candidate, ties: Ties) -> bool {
     if text[..candidate.start].last().is_some_and(u8::is_ascii_digit) {
-        return excess_is_escape(text, candidate, decimal_comma);
+        return excess_is_escape(text, candidate, ties);
     }
     if starts_inside_escape(text, candidate.start) {
         return false;
@@ -56,16 +62,16 @@ fn left_is_open(text: &[u8], candidate: &Candidate, decimal_comma: bool) -> bool
         return true;
     };
     let beyond = character_before(text, at).map(|(character, _)| character);
-    !ties(neighbour, beyond, decimal_comma) || keyword_ends_at(text, candidate.start)
+    !ties(neighbour, beyond) || keyword_ends_at(text, candidate.start)
 }
 
 /// The digits of the run before the token must all belong to an escape, as in `%22` + number.
-fn excess_is_escape(text: &[u8], candidate: &Candidate, decimal_comma: bool) -> bool {
+fn excess_is_escape(text: &[u8], candidate: &Candidate, ties: Ties) -> bool {
     let Some((neighbour, at)) = escape_before(text, candidate.start) else {
         return false;
     };
     let beyond = character_before(text, at).map(|(character, _)| character);
-    !ties(neighbour, beyond, decimal_comma)
+    !ties(neighbour, beyond)
 }
 
 /// Whether the first digits after `at` belong to an escape: `%20` + eight digits is no number of ten. An SQL
@@ -78,19 +84,32 @@ fn starts_inside_escape(text: &[u8], at: usize) -> bool {
     }
 }
 
-fn right_is_open(text: &[u8], end: usize, decimal_comma: bool) -> bool {
+fn right_is_open(text: &[u8], end: usize, ties: Ties) -> bool {
     let Some((neighbour, at)) = character_after(text, end) else {
         return true;
     };
     let beyond = character_after(text, at).map(|(character, _)| character);
-    !ties(neighbour, beyond, decimal_comma)
+    !ties(neighbour, beyond)
 }
 
-fn ties(neighbour: char, beyond: Option<char>, decimal_comma: bool) -> bool {
+/// Whether a neighbour, with what is beyond it, ties a token to something longer.
+type Ties = fn(char, Option<char>) -> bool;
+
+fn is_of_word(neighbour: char, _beyond: Option<char>) -> bool {
+    neighbour.is_alphanumeric()
+}
+
+fn joins(neighbour: char, beyond: Option<char>) -> bool {
     match neighbour {
         '.' | '-' => beyond.is_some_and(char::is_alphanumeric),
-        ',' => decimal_comma && beyond.is_some_and(|character| character.is_ascii_digit()),
         character => character.is_alphanumeric(),
+    }
+}
+
+fn joins_or_decimal(neighbour: char, beyond: Option<char>) -> bool {
+    match neighbour {
+        ',' => beyond.is_some_and(|character| character.is_ascii_digit()),
+        _ => joins(neighbour, beyond),
     }
 }
 

@@ -55,7 +55,7 @@ mod values;
 mod wide;
 
 pub use clue::{Clue, Reason};
-pub use find::{Backend, Candidate, Grammar, Layout, find};
+pub use find::{Backend, ByteSets, Candidate, Grammar, Layout, SETS, SetMarks, WORD_BYTES, find};
 pub use hit::{Checksum, Class, Hit, Shape};
 pub use number::Number;
 pub use profile::{Sighting, Standing, Trial};

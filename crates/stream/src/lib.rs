@@ -50,6 +50,7 @@ mod redis;
 mod said;
 mod session;
 mod start;
+mod survey;
 mod syslog;
 mod text;
 mod token;

@@ -9,7 +9,6 @@ use crate::encoding::Coding;
 use crate::form::Form;
 
 use crate::grpc::Grpc;
-use crate::hidden;
 use crate::items::Items;
 use crate::json::Json;
 use crate::judged::Verdict;
@@ -20,6 +19,7 @@ use crate::outlet::Outlet;
 use crate::protobuf::Protobuf;
 use crate::said::{Said, Syntax};
 use crate::start::{self, Start};
+use crate::survey;
 use crate::token::{Mode, Value};
 use crate::trail::Trail;
 use crate::window::Part;
@@ -148,7 +148,7 @@ impl Parser {
     ) -> usize {
         let Scene { buf, from, mode, .. } = *scene;
         let step = (mode, SPLIT_BYTES_MIN);
-        if self.is_of_values() && is_whole_and_long(scene) && !hidden::may_hold_number(buf) {
+        if self.is_of_values() && is_whole_and_long(scene) && !survey::may_hold_number(buf) {
             return buf.len();
         }
         let mut show = |value: Value<'_>| {

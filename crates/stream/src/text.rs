@@ -21,16 +21,32 @@ fn is_wide(bytes: &[u8], high: usize) -> bool {
 }
 
 fn is_narrow(bytes: &[u8]) -> bool {
-    let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
-    if bytes.is_ascii() {
-        return controls * 10 <= bytes.len();
+    let (low, is_ascii) = low_bytes(bytes);
+    if low * 10 <= bytes.len() && (is_ascii || str::from_utf8(bytes).is_ok()) {
+        return true;
     }
+    let controls = bytes.iter().filter(|byte| is_control(**byte)).count();
     let invalid = bytes.utf8_chunks().flat_map(|chunk| chunk.invalid());
     let (latin, bad) = invalid.fold((0, controls), |(latin, bad), byte| match byte {
         0xA0.. => (latin + 1, bad),
         _ => (latin, bad + 1),
     });
     bad * 10 <= bytes.len() && latin * 10 <= bytes.len() * 3
+}
+
+/// How many bytes may be control bytes: those below the space, and delete. And whether all are ASCII. In sums of one
+/// byte, which a processor has many of at a time.
+fn low_bytes(bytes: &[u8]) -> (usize, bool) {
+    /// Less than what a byte counts to.
+    const PIECE_BYTES: usize = 192;
+    let of_piece = |piece: &[u8]| {
+        piece.iter().fold((0u8, 0u8), |(low, all), byte| {
+            (low + u8::from((*byte < 0x20) | (*byte == 0x7F)), all | *byte)
+        })
+    };
+    let pieces = bytes.chunks(PIECE_BYTES).map(of_piece);
+    let (low, all) = pieces.fold((0, 0), |(sum, or), (low, all)| (sum + usize::from(low), or | all));
+    (low, all < 0x80)
 }
 
 /// Control bytes that text does not use; tab, line feed, form feed, carriage return and escape are used.

@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
-use crate::hidden;
 use crate::outlet::Outlet;
 use crate::parser::Scene;
+use crate::survey;
 use crate::token::{Mode, SPLIT_OVERLAP_BYTES, Spot};
 use crate::within;
 
@@ -33,7 +33,7 @@ pub(crate) fn run(scene: &Scene<'_>, outlet: &mut Outlet<'_, '_>) -> usize {
 fn look(scene: &Scene<'_>, range: Range<usize>, outlet: &mut Outlet<'_, '_>) {
     let mut at = range.start;
     for word in scene.buf[range].split(u8::is_ascii_whitespace) {
-        if word.len() >= within::LOOK_BYTES_MIN && hidden::is_encoded_in(word) {
+        if word.len() >= within::LOOK_BYTES_MIN && survey::is_encoded_in(word) {
             let source = (scene.source)(at..at + word.len());
             let spot = Spot { part: scene.frame.part, field: scene.frame.field, source };
             outlet.message = (scene.message)(at);

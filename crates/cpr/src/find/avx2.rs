@@ -9,6 +9,7 @@ use core::arch::x86_64::*;
 
 use super::marks::BLOCK_BYTES;
 use super::queue::Tail;
+use super::sets::{ByteSets, SETS, SetMarks};
 use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
 use super::{Candidate, search};
 
@@ -35,6 +36,42 @@ impl Avx2 {
     pub(super) fn search<const FULL: bool>(self, text: &[u8], found: &mut dyn FnMut(Candidate)) {
         // SAFETY: `self` is the proof that the processor has these features.
         unsafe { with_features::<FULL>(self, text, found) }
+    }
+
+    /// The marks of whole blocks.
+    #[inline]
+    pub(super) fn mark_sets(self, sets: &ByteSets, blocks: &[[u8; BLOCK_BYTES]], marks: &mut [SetMarks]) {
+        // SAFETY: `self` is the proof that the processor has these features.
+        unsafe { set_marks(sets, blocks, marks) }
+    }
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn set_marks(sets: &ByteSets, blocks: &[[u8; BLOCK_BYTES]], marks: &mut [SetMarks]) {
+    let twice = |table: &[u8; 16]| {
+        // SAFETY: 16 bytes are there to be read, aligned or not.
+        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(table.as_ptr().cast()) })
+    };
+    let (low, high) = (twice(&sets.low), twice(&sets.high));
+    let half_byte = _mm256_set1_epi8(0x0F);
+    let kinds = |bytes: &[u8]| {
+        let bytes: &[u8; 32] = bytes.first_chunk().expect("half a block");
+        // SAFETY: 32 bytes are there to be read, aligned or not.
+        let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+        let of_low = _mm256_shuffle_epi8(low, _mm256_and_si256(bytes, half_byte));
+        let of_high = _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half_byte));
+        _mm256_and_si256(of_low, of_high)
+    };
+    for (block, marks) in blocks.iter().zip(marks) {
+        let halves = [kinds(&block[..32]), kinds(&block[32..])];
+        for set in 0..SETS {
+            let members = _mm256_set1_epi8(sets.kinds[set].cast_signed());
+            let [first, second] = halves.map(|kinds| {
+                let none = _mm256_cmpeq_epi8(_mm256_and_si256(kinds, members), _mm256_setzero_si256());
+                bits(none)
+            });
+            marks[set] = !(first | second << 32);
+        }
     }
 }
 

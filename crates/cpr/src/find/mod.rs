@@ -22,6 +22,7 @@ mod marks;
 mod portable;
 mod proof;
 mod queue;
+mod sets;
 mod short;
 mod starts;
 mod vector;
@@ -35,6 +36,7 @@ mod neon;
 
 pub use backend::Backend;
 pub use proof::{Candidate, Layout};
+pub use sets::{ByteSets, SETS, SetMarks, WORD_BYTES};
 
 use core::ops::Range;
 

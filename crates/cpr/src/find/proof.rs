@@ -5,7 +5,7 @@ use super::portable::Portable;
 use super::vector::Vector;
 use crate::escape::escape_before;
 use crate::wide::Order;
-use crate::{Number, Shape, separator};
+use crate::{Number, Shape, gate, separator};
 
 /// Bytes that a number reaches at most: six digits, a separator, four digits, and what must not be a digit behind.
 const REACH_BYTES: usize = 16;
@@ -41,6 +41,13 @@ pub enum Layout {
 }
 
 impl Candidate {
+    /// Whether it may be a number of its own, or is in every reading a piece of something longer, such as an identifier.
+    /// `text` is what it was found in, as it stands: a decoder may take any byte that is no letter or digit for the
+    /// border of a value.
+    pub fn may_stand_alone(&self, text: &[u8]) -> bool {
+        self.layout != Layout::Plain || gate::may_stand_alone(text, self)
+    }
+
     /// The digits in `text`, in which the candidate was found.
     pub(crate) fn number(&self, text: &[u8]) -> Number {
         let written = &text[self.start..self.end];

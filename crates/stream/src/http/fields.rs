@@ -2,8 +2,12 @@
 
 use crate::http::head::{Head, Start};
 use crate::plain::Plain;
+use crate::survey;
 use crate::token::{self, Encoding, Value, Values};
 use crate::window::{Part, Place, Protocol, Sink};
+
+/// A head from which on it is looked at as a whole first; the values of a shorter one are read as fast.
+const LOOK_BYTES_MIN: usize = 96;
 
 /// The target of a request, taken apart (RFC 9112, section 3.2). Each piece is as sent, and may be empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,8 +60,11 @@ pub(crate) fn place(head: &Head<'_>, message: u64) -> Place {
     }
 }
 
-/// Hands out the values of a head. `bytes` are what it was read from; they stand at `at` in the stream.
+/// Hands out the values of a head, if there may be a number in one. `bytes` are what it was read from; they stand at `at` in the stream.
 pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &mut Sink<'_>) {
+    if bytes.len() >= LOOK_BYTES_MIN && !survey::may_hold_number(bytes) {
+        return;
+    }
     let mut sink = |value: Value<'_>| {
         let source = at + value.at.start as u64..at + value.at.end as u64;
         value.show(place, &[], source, out);

@@ -1,0 +1,188 @@
+//! A look at a text before its values are read: whether it may hold a number at all, as it stands or encoded.
+//!
+//! Most texts hold none, and a look costs a fraction of reading. It may be wrong in one direction only.
+//!
+//! The bytes are marked by kind, 64 at a time ([`ByteSets`]): where an escape may begin, where Base64 of three digits may,
+//! and runs of digits and of Base64, found by shifts of the marks. Only what is marked is looked at by itself.
+
+use std::mem;
+
+use cprvagt_cpr::{Backend, ByteSets, Grammar, SetMarks, WORD_BYTES, find};
+
+use crate::encoding::{Coding, is_base64};
+use crate::hidden::{self, Hidden};
+use crate::start;
+use crate::text::is_text;
+use crate::token;
+
+/// Digits of a number.
+const DIGITS: usize = 10;
+
+/// Shortest run of Base64 in a long text that is looked into though no digit shows in it.
+const LONG_RUN_BYTES: usize = 40;
+
+/// From one place in a long run to the next at which something readable may begin: whole groups of four characters.
+const LONG_RUN_STEP: usize = 32;
+
+/// Words of marks made at a time.
+const WORDS: usize = 32;
+
+const DIGIT: u8 = 1 << 0;
+const BASE64: u8 = 1 << 1;
+const ESCAPE: u8 = 1 << 2;
+const GROUP: u8 = 1 << 3;
+
+/// By the upper and the lower half of a byte.
+static SIGNS: ByteSets = ByteSets::new([
+    (1 << 3, 0x03FF, DIGIT | BASE64),
+    (1 << 4, 0xE000, GROUP | BASE64),
+    (1 << 4 | 1 << 6, 0xFFFE, BASE64),
+    (1 << 5 | 1 << 7, 0x07FF, BASE64),
+    (1 << 5, 1 << 0xF, BASE64),
+    // `+`, `-` and `/`.
+    (1 << 2, 1 << 0xB | 1 << 0xD | 1 << 0xF, BASE64),
+    // `%`, `&` and `+`.
+    (1 << 2, 1 << 5 | 1 << 6 | 1 << 0xB, ESCAPE),
+    // `=` and `\`, and two that are none.
+    (1 << 3 | 1 << 5, 1 << 0xC | 1 << 0xD, ESCAPE),
+]);
+
+/// Whether a text may hold a number at all, as it stands or encoded.
+pub(crate) fn may_hold_number(text: &[u8]) -> bool {
+    let is_number = |run: &[u8]| run.len() == DIGITS && stands_alone(text, run);
+    let mut any = any_sign(text, is_number);
+    if !any {
+        find(text, Grammar::Full, Backend::best(), &mut |candidate| any |= candidate.may_stand_alone(text));
+    }
+    any
+}
+
+/// Whether a text may hold something encoded.
+pub(crate) fn is_encoded_in(text: &[u8]) -> bool {
+    any_sign(text, |_| false)
+}
+
+/// Whether there is a sign of something encoded, or a run of ten digits and more of which `is_number` holds.
+fn any_sign(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
+    let is_sign = |run: &[u8]| is_number(run) || Hidden::of(run).hex();
+    let mut marks = [SetMarks::default(); WORDS];
+    let (mut digits, mut base64) = (Runs::<DIGITS>::default(), Runs::<LONG_RUN_BYTES>::default());
+    for from in (0..text.len()).step_by(WORDS * WORD_BYTES) {
+        for (number, word) in SIGNS.mark(text, from, &mut marks).iter().enumerate() {
+            let at = from + number * WORD_BYTES;
+            let [digit, long, escape, group] = *word;
+            let (digits, long) = (digits.next(digit), base64.next(long));
+            // Most words have nothing, which one branch tells.
+            let is_any = (escape | group != 0) | digits.may_begin() | long.may_begin();
+            if is_any
+                && (places(at, escape).any(|at| is_escape(&text[at..]))
+                    || places(at, group).any(|at| hidden::is_group(&text[at..]))
+                    || digits.starts(at).any(|at| is_sign(run_from(&text[at..], |byte| byte.is_ascii_digit())))
+                    || long.starts(at).any(|at| is_any_readable(run_from(&text[at..], is_base64))))
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The places of the bits of a word, whose first is at `at`.
+fn places(at: usize, mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let next = (word != 0).then(|| at + word.trailing_zeros() as usize);
+        word &= word.wrapping_sub(1);
+        next
+    })
+}
+
+/// Finds where runs of at least `LEN` bits begin, each once, in words that follow each other.
+#[derive(Default)]
+struct Runs<const LEN: usize> {
+    /// The word before.
+    before: u64,
+}
+
+impl<const LEN: usize> Runs<LEN> {
+    /// Goes on to the next word.
+    fn next(&mut self, word: u64) -> Border<LEN> {
+        Border { before: mem::replace(&mut self.before, word), word }
+    }
+}
+
+/// A word and the one before it.
+#[derive(Clone, Copy)]
+struct Border<const LEN: usize> {
+    before: u64,
+    word: u64,
+}
+
+impl<const LEN: usize> Border<LEN> {
+    /// Whether a run may reach its length in this word; it does not if not. A run over the border has half of its
+    /// length on one side of it; one within a word has the bits of its middle.
+    fn may_begin(self) -> bool {
+        let half = LEN / 2;
+        let edge = u64::MAX >> (64 - half);
+        let within = match LEN.checked_sub(WORD_BYTES / 2) {
+            None => starts_of_runs::<LEN>(self.word) != 0,
+            Some(_) => !self.word & (u64::MAX << (WORD_BYTES - LEN)) & (u64::MAX >> (WORD_BYTES - LEN)) == 0,
+        };
+        within | (!self.word & edge == 0) | (!self.before & edge << (64 - half) == 0)
+    }
+
+    /// The beginnings of the runs that reach their length in this word, whose first bit is at `at`.
+    fn starts(self, at: usize) -> impl Iterator<Item = usize> {
+        let (earlier, here) = (self.before.leading_ones() as usize, self.word.trailing_ones() as usize);
+        let goes_on = earlier > 0 && here > 0;
+        let reaches_on = goes_on && earlier < LEN && earlier + here >= LEN;
+        // What goes on is no run of this word's own.
+        let own = if goes_on { self.word & self.word.wrapping_add(1) } else { self.word };
+        reaches_on.then(|| at - earlier).into_iter().chain(places(at, starts_of_runs::<LEN>(own)))
+    }
+}
+
+/// Where runs of at least `LEN` bits begin in a word.
+fn starts_of_runs<const LEN: usize>(word: u64) -> u64 {
+    let (mut starts, mut len) = (word, 1);
+    while len * 2 <= LEN {
+        starts &= starts >> len;
+        len *= 2;
+    }
+    starts &= starts >> (LEN - len);
+    starts & !(starts << 1)
+}
+
+/// The run of bytes of a kind that a text begins with.
+fn run_from(text: &[u8], is_kind: impl Fn(u8) -> bool) -> &[u8] {
+    &text[..text.iter().position(|byte| !is_kind(*byte)).unwrap_or(text.len())]
+}
+
+/// Whether a run of digits is no piece of a word, such as an identifier in base 16.
+fn stands_alone(text: &[u8], run: &[u8]) -> bool {
+    let start = token::offset_in(text, run);
+    let (before, behind) = (&text[..start], &text[start + run.len()..]);
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_escaped = matches!(before, [.., b'\\', _] | [.., b'%', _, _]);
+    (is_escaped || !is_word(before.last())) && !is_word(behind.first())
+}
+
+/// Whether `bytes` begin with an escape of a digit, of a separator or of another escape.
+fn is_escape(bytes: &[u8]) -> bool {
+    let makes_separator = matches!(
+        bytes,
+        [b'\\', b't', b'0'..=b'9', ..] | [b'\\', b' ' | b'+'..=b'9' | b'_', ..] | [b'+', b'-', b'+', ..]
+    );
+    makes_separator || hidden::escape(bytes) != 0
+}
+
+/// Whether a long run of Base64 is text, or packed, from its beginning or from a place in it on.
+fn is_any_readable(run: &[u8]) -> bool {
+    run.windows(LONG_RUN_BYTES).step_by(LONG_RUN_STEP).any(|piece| {
+        let plain = Coding::Base64.decoded(piece);
+        is_text(plain.as_slice()) || start::is_packed(plain.as_slice())
+    })
+}
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;
