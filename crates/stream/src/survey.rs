@@ -77,7 +77,9 @@ fn any_sign(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
             if is_any
                 && (places(at, escape).any(|at| is_escape(&text[at..]))
                     || places(at, group).any(|at| hidden::is_group(&text[at..]))
-                    || digits.starts(at).any(|at| is_sign(run_from(&text[at..], |byte| byte.is_ascii_digit())))
+                    || digits
+                        .starts(at)
+                        .any(|at| is_sign(run_from(&text[at..], |byte| byte.is_ascii_digit())))
                     || long.starts(at).any(|at| is_any_readable(run_from(&text[at..], is_base64))))
             {
                 return true;

@@ -56,7 +56,8 @@ fn every_byte_has_the_kinds_that_it_is_looked_at_for() {
 fn ten_digits_always_show() {
     for seed in 0..20_000u64 {
         let number = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000_000_000;
-        let text = format!("{}{number:010}{}", &"abcde"[..(seed % 5) as usize], &"xyz"[..(seed % 3) as usize]);
+        let text =
+            format!("{}{number:010}{}", &"abcde"[..(seed % 5) as usize], &"xyz"[..(seed % 3) as usize]);
         let encoded = BASE64.encode(text.as_bytes());
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
         let long = |text: &str| format!("{}{text}{}", " ".repeat((seed % 200) as usize), " ".repeat(99));
