@@ -1,6 +1,7 @@
 //! From bytes to hits: the one pass over a text that is there as a whole.
 
 use crate::Hit;
+use crate::find::{Backend, Grammar, find};
 use crate::reader::Reader;
 
 /// What is known around a text.
@@ -30,7 +31,12 @@ pub enum Place {
 /// from which confidence on it matters. `found` is called in rising order of `start`, after the scan has looked
 /// at most sixteen candidates ahead. Time is linear in the length of `text`, memory constant.
 pub fn scan(text: &[u8], scene: &Scene<'_>, found: &mut dyn FnMut(Hit)) {
-    let mut reader = Reader::new(*scene);
-    reader.read(text, 0, 0..text.len(), found);
-    reader.finish(found);
+    // Most texts have no candidate, and need no reader.
+    let mut reader = None;
+    find(text, Grammar::Full, Backend::best(), &mut |candidate| {
+        reader.get_or_insert_with(|| Reader::new(*scene)).take(text, 0, &candidate, found);
+    });
+    if let Some(reader) = reader {
+        reader.finish(found);
+    }
 }

@@ -35,6 +35,9 @@ use crate::window::{Bound, Decoding, Part, Place, Sink, Window};
 /// Bytes that a window owns at most, and length of a message of a raw stream.
 pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
+/// Up to so many bytes the buffer is as long as they are.
+const SHORT_BYTES_MAX: usize = PIECE_BYTES_MAX / 16;
+
 /// Bytes held back: a start before them has behind it all that its judgement depends on.
 const HELD_BACK_BYTES: usize = REACH_BYTES_MAX - 1;
 
@@ -152,7 +155,7 @@ impl Content {
         while !rest.is_empty() {
             let room = (self.shown_bytes() + PIECE_BYTES_MAX).saturating_sub(self.buf.len());
             let (now, later) = rest.split_at(room.min(rest.len()));
-            self.buf.append(now);
+            self.take_up(now);
             rest = later;
             self.decide(false);
             if now.len() == room {
@@ -161,6 +164,15 @@ impl Content {
                 self.flush(Mode::More, outlet);
             }
         }
+    }
+
+    /// Appends to the buffer. What is no longer short mostly becomes long: there is room for it then, and no byte is
+    /// moved and wiped again and again.
+    fn take_up(&mut self, bytes: &[u8]) {
+        if self.buf.len() + bytes.len() > SHORT_BYTES_MAX {
+            self.buf.reserve(self.shown_bytes() + PIECE_BYTES_MAX);
+        }
+        self.buf.append(bytes);
     }
 
     /// Does what the content around it does.

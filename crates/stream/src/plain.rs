@@ -56,6 +56,13 @@ impl Plain {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Makes room for `count` bytes in all.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        if count > self.0.capacity() {
+            self.move_to(count);
+        }
+    }
+
     /// Appends what `fill` adds, at most `most` bytes: with more the block could move and leave its content behind.
     pub(crate) fn append_with<T>(&mut self, most: usize, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let needed = self.len() + most;

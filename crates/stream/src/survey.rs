@@ -25,7 +25,7 @@ const LONG_RUN_BYTES: usize = 40;
 const LONG_RUN_STEP: usize = 32;
 
 /// Words of marks made at a time.
-const WORDS: usize = 32;
+const WORDS: usize = 16;
 
 const DIGIT: u8 = 1 << 0;
 const BASE64: u8 = 1 << 1;
@@ -37,14 +37,14 @@ static SIGNS: ByteSets = ByteSets::new([
     (1 << 3, 0x03FF, DIGIT | BASE64),
     (1 << 4, 0xE000, GROUP | BASE64),
     (1 << 4 | 1 << 6, 0xFFFE, BASE64),
-    (1 << 5 | 1 << 7, 0x07FF, BASE64),
-    (1 << 5, 1 << 0xF, BASE64),
+    // With `_`, and delete, which is none.
+    (1 << 5 | 1 << 7, 0x87FF, BASE64),
     // `+`, `-` and `/`.
     (1 << 2, 1 << 0xB | 1 << 0xD | 1 << 0xF, BASE64),
     // `%`, `&` and `+`.
     (1 << 2, 1 << 5 | 1 << 6 | 1 << 0xB, ESCAPE),
-    // `=` and `\`, and two that are none.
-    (1 << 3 | 1 << 5, 1 << 0xC | 1 << 0xD, ESCAPE),
+    (1 << 3, 1 << 0xD, ESCAPE),
+    (1 << 5, 1 << 0xC, ESCAPE),
 ]);
 
 /// Whether a text may hold a number at all, as it stands or encoded.
@@ -73,14 +73,19 @@ fn any_sign(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
             let [digit, long, escape, group] = *word;
             let (digits, long) = (digits.next(digit), base64.next(long));
             // Most words have nothing, which one branch tells.
-            let is_any = (escape | group != 0) | digits.may_begin() | long.may_begin();
+            let is_any =
+                (escape | group != 0) | digits.may_begin() | (long.may_begin() && long.begun().any());
             if is_any
                 && (places(at, escape).any(|at| is_escape(&text[at..]))
                     || places(at, group).any(|at| hidden::is_group(&text[at..]))
                     || digits
-                        .starts(at)
+                        .begun()
+                        .places(at)
                         .any(|at| is_sign(run_from(&text[at..], |byte| byte.is_ascii_digit())))
-                    || long.starts(at).any(|at| is_any_readable(run_from(&text[at..], is_base64))))
+                    || long
+                        .begun()
+                        .places(at)
+                        .any(|at| is_any_readable(run_from(&text[at..], may_be_base64))))
             {
                 return true;
             }
@@ -132,14 +137,34 @@ impl<const LEN: usize> Border<LEN> {
         within | (!self.word & edge == 0) | (!self.before & edge << (64 - half) == 0)
     }
 
-    /// The beginnings of the runs that reach their length in this word, whose first bit is at `at`.
-    fn starts(self, at: usize) -> impl Iterator<Item = usize> {
+    /// The runs that reach their length in this word.
+    fn begun(self) -> Begun {
         let (earlier, here) = (self.before.leading_ones() as usize, self.word.trailing_ones() as usize);
         let goes_on = earlier > 0 && here > 0;
         let reaches_on = goes_on && earlier < LEN && earlier + here >= LEN;
         // What goes on is no run of this word's own.
         let own = if goes_on { self.word & self.word.wrapping_add(1) } else { self.word };
-        reaches_on.then(|| at - earlier).into_iter().chain(places(at, starts_of_runs::<LEN>(own)))
+        Begun { earlier: reaches_on.then_some(earlier), here: starts_of_runs::<LEN>(own) }
+    }
+}
+
+/// Where runs begin.
+#[derive(Clone, Copy)]
+struct Begun {
+    /// So many bytes before a word.
+    earlier: Option<usize>,
+    /// In the word.
+    here: u64,
+}
+
+impl Begun {
+    fn any(self) -> bool {
+        self.earlier.is_some() || self.here != 0
+    }
+
+    /// The places in a text in which the word is at `at`.
+    fn places(self, at: usize) -> impl Iterator<Item = usize> {
+        self.earlier.map(|earlier| at - earlier).into_iter().chain(places(at, self.here))
     }
 }
 
@@ -177,9 +202,17 @@ fn is_escape(bytes: &[u8]) -> bool {
     makes_separator || hidden::escape(bytes) != 0
 }
 
+/// Whether a byte is marked as Base64.
+fn may_be_base64(byte: u8) -> bool {
+    const DELETE: u8 = 0x7F;
+    byte == DELETE || is_base64(byte)
+}
+
 /// Whether a long run of Base64 is text, or packed, from its beginning or from a place in it on.
-fn is_any_readable(run: &[u8]) -> bool {
-    run.windows(LONG_RUN_BYTES).step_by(LONG_RUN_STEP).any(|piece| {
+fn is_any_readable(marked: &[u8]) -> bool {
+    let runs = marked.split(|byte| !is_base64(*byte));
+    let mut pieces = runs.flat_map(|run| run.windows(LONG_RUN_BYTES).step_by(LONG_RUN_STEP));
+    pieces.any(|piece| {
         let plain = Coding::Base64.decoded(piece);
         is_text(plain.as_slice()) || start::is_packed(plain.as_slice())
     })

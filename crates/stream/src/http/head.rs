@@ -2,6 +2,7 @@
 //!
 //! *Limits*: [`FIELDS_MAX`] fields.
 
+use std::mem::MaybeUninit;
 use std::str::FromStr;
 
 use crate::detect::Kind;
@@ -41,7 +42,7 @@ pub(crate) enum Framing {
 impl<'a> Head<'a> {
     /// Reads a whole head.
     pub(crate) fn parse(kind: Kind, bytes: &'a [u8]) -> Option<Self> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut config = httparse::ParserConfig::default();
         config
             .ignore_invalid_headers_in_requests(true)
@@ -51,14 +52,16 @@ impl<'a> Head<'a> {
             .allow_multiple_spaces_in_request_line_delimiters(true);
         match kind {
             Kind::Request => {
-                let mut request = httparse::Request::new(&mut fields);
-                config.parse_request(&mut request, bytes).ok().filter(httparse::Status::is_complete)?;
+                let mut request = httparse::Request::new(&mut []);
+                let status = config.parse_request_with_uninit_headers(&mut request, bytes, &mut fields);
+                status.ok().filter(httparse::Status::is_complete)?;
                 let start = Start::Request { method: request.method?, target: request.path? };
                 Some(Self { start, fields: request.headers.to_vec() })
             }
             Kind::Response => {
-                let mut response = httparse::Response::new(&mut fields);
-                config.parse_response(&mut response, bytes).ok().filter(httparse::Status::is_complete)?;
+                let mut response = httparse::Response::new(&mut []);
+                let status = config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+                status.ok().filter(httparse::Status::is_complete)?;
                 Some(Self {
                     start: Start::Response { code: response.code? },
                     fields: response.headers.to_vec(),
@@ -91,19 +94,21 @@ impl<'a> Head<'a> {
         self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     }
 
-    /// The same in lower case, without space around it; empty if there is none.
-    fn field_lower(&self, name: &str) -> Plain {
-        self.field(name).map_or_else(Plain::new, |value| Plain::from(value.trim_ascii().to_ascii_lowercase()))
+    /// The same without space around it; empty if there is none.
+    fn trimmed(&self, name: &str) -> &'a [u8] {
+        self.field(name).unwrap_or_default().trim_ascii()
     }
 
     pub(crate) fn framing(&self) -> Framing {
-        let (coding, length) = (self.field_lower("transfer-encoding"), self.field_lower("content-length"));
+        let (coding, length) = (self.trimmed("transfer-encoding"), self.trimmed("content-length"));
+        let is_chunked =
+            coding.last_chunk().is_some_and(|end: &[u8; 7]| end.eq_ignore_ascii_case(b"chunked"));
         match self.start {
             Start::Request { method: "CONNECT", .. } => Framing::None,
             Start::Response { code: 100..=199 | 204 | 304 } => Framing::None,
-            _ if coding.as_slice().ends_with(b"chunked") => Framing::Chunked,
+            _ if is_chunked => Framing::Chunked,
             Start::Response { .. } if !coding.is_empty() => Framing::Close,
-            _ => match (first_number(length.as_slice()), self.start) {
+            _ => match (first_number(length), self.start) {
                 (Some(0), _) => Framing::None,
                 (Some(length), _) => Framing::Length(length),
                 (None, Start::Response { .. }) => Framing::Close,
@@ -128,12 +133,12 @@ impl<'a> Head<'a> {
     pub(crate) fn upgrades_to_websocket(&self) -> bool {
         let is_upgrade =
             matches!(self.start, Start::Request { method: "GET", .. } | Start::Response { code: 101 });
-        is_upgrade && self.field_lower("upgrade").as_slice() == b"websocket"
+        is_upgrade && self.trimmed("upgrade").eq_ignore_ascii_case(b"websocket")
     }
 
     /// Whether the client waits for leave to send the body, and may do without (RFC 9110, section 10.1.1).
     pub(crate) fn expects_continue(&self) -> bool {
-        self.field_lower("expect").as_slice() == b"100-continue"
+        self.trimmed("expect").eq_ignore_ascii_case(b"100-continue")
     }
 }
 

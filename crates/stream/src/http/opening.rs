@@ -2,6 +2,8 @@
 //!
 //! *Limits*: [`HEAD_BYTES_MAX`]. The end of the head is searched for once over each byte.
 
+use memchr::memchr;
+
 use crate::detect::{self, Kind, Known, Verdict};
 use crate::plain::Plain;
 
@@ -9,7 +11,7 @@ use crate::plain::Plain;
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes taken at a time: a push of many small messages is not copied once for each of them.
-const STEP_BYTES: usize = 1024;
+const STEP_BYTES: usize = 256;
 
 /// See the module.
 #[derive(Default)]
@@ -75,7 +77,7 @@ impl Opening {
 
     /// Looks for an empty line, and on the way whether the first line is one of HTTP.
     fn search(&mut self, kind: Kind) -> Found {
-        while let Some(len) = self.buf.as_slice()[self.searched..].iter().position(|byte| *byte == b'\n') {
+        while let Some(len) = memchr(b'\n', &self.buf.as_slice()[self.searched..]) {
             let end = self.searched + len;
             let line = &self.buf.as_slice()[self.line..end];
             let is_empty = matches!(line, b"" | b"\r");
