@@ -79,17 +79,7 @@ fn dates_with_separators() {
 /// Each in both orders; boundaries, names and places are those of the text that UTF-16 writes.
 #[test]
 fn utf16() {
-    let check = |place, template: &str, expected: &str| {
-        for order in [u16::to_le_bytes, u16::to_be_bytes] {
-            for before in [&[][..], &[0], &[10, 0, 0]] {
-                let mut text = before.to_vec();
-                text.extend(filled(template).encode_utf16().flat_map(order));
-                let scene = scene(None, place, NOVEMBER_2026);
-                let found: Vec<_> = hits(&text, &scene).iter().map(|hit| hit.confidence.as_str()).collect();
-                assert_eq!(found.join(" "), expected, "{template} {before:?}");
-            }
-        }
-    };
+    let check = check_wide;
     check(Place::Other, "cpr: {}", "high");
     check(Place::Other, "{\"cpr\":\"{-}\"}", "high");
     check(Place::Other, "Personnummer på patienten: {}", "high");
@@ -119,8 +109,55 @@ fn utf16() {
     check(Place::Other, "cpr: \\u0022{}\\u0022", "high");
     check(Place::Other, "cpr: %2{}", "");
     check(Place::Other, "cpr: 22{}", "");
-    // Dates with separators and escaped digits are not looked for in UTF-16.
-    check(Place::Other, "cpr 12.03.75-{4}", "");
+}
+
+/// Each in both orders, and each counter-example says why it is none.
+#[test]
+fn dates_with_separators_in_utf16() {
+    let check = |template: &str, expected: &str| check_wide(Place::Other, template, expected);
+    check("cpr 12.03.75-{4}", "high");
+    check("cpr 12 03 75 {4}", "high");
+    check("cpr: 12-03-75-{4}", "high");
+    check("cpr=12/03/75-{4}", "high");
+    check("cpr 12.03.75 - {4}", "high");
+    check("cpr 12.03.75\u{2013}{4}", "high");
+    check("cpr=%2212.03.75%2D{4}%22", "high");
+    check("cpr\t12.03.75\t{4}\r\n", "high");
+    check("\u{4e00}12 03 75 {4}\u{4e00}", "low");
+    check("12.03.75-{4}", "low");
+    // Two kinds of separator.
+    check("cpr 12.03-75-{4}", "");
+    // A kind that dates do not have, one of them such that only its low byte is.
+    check("cpr 12:03:75-{4}", "");
+    check("cpr 12\u{22e}03\u{22e}75-{4}", "");
+    // Nothing before the serial, or a character whose low byte alone is a hyphen.
+    check("cpr 12.03.75{4}", "");
+    check("cpr 12.03.75\u{22d}{4}", "");
+    // The row has begun before, as in a telephone number or an address.
+    check("cpr +45 12 03 75 {4}", "");
+    check("cpr 10.12.03.75.{4}", "");
+    // A year in full: no form of the number.
+    check("cpr 12.03.1975-{4}", "");
+    // No such day.
+    check("cpr 30.02.75-{4}", "");
+    // A piece of something longer.
+    check("cpr x12.03.75-{4}", "");
+    check("cpr 112.03.75-{4}", "");
+    check("cpr 12.03.75-{4}x", "");
+    check("cpr 12.03.75-{4}1", "");
+}
+
+/// The confidences of a filled template in UTF-16, in both orders and behind bytes that are no part of it.
+fn check_wide(place: Place, template: &str, expected: &str) {
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        for before in [&[][..], &[0], &[10, 0, 0]] {
+            let mut text = before.to_vec();
+            text.extend(filled(template).encode_utf16().flat_map(order));
+            let found = hits(&text, &scene(None, place, NOVEMBER_2026));
+            let found: Vec<_> = found.iter().map(|hit| hit.confidence.as_str()).collect();
+            assert_eq!(found.join(" "), expected, "{template} {before:?}");
+        }
+    }
 }
 
 #[test]
