@@ -17,7 +17,7 @@ use crate::{Hit, Number, Place, Scene, Shape, checksum, context, foreign, gate, 
 /// Bytes before a candidate that its judgement depends on at most: its field's text in UTF-16, and a little more.
 pub const BEFORE_BYTES_MAX: usize = 2 * FIELD_BYTES_MAX + 8;
 
-/// Bytes from a candidate's start on that its judgement depends on at most: a number in UTF-16 of 25, two characters
+/// Bytes from a candidate's start on that its judgement depends on at most: a number in UTF-16 of 29, two characters
 /// behind it, each escaped.
 pub const REACH_BYTES_MAX: usize = 56;
 

@@ -5,17 +5,19 @@
 //!
 //! *Limits.* 40 units before a number are read, as many as a field's text has bytes, and 12 behind it.
 
+use core::ops::Range;
+
 use zeroize::Zeroize;
 
 use crate::context::FIELD_BYTES_MAX;
-use crate::find::{Candidate, Layout};
+use crate::find::Candidate;
 use crate::separator;
 
 /// The first code unit that is not read: behind it are the scripts of East Asia, and surrogates.
 const FOREIGN: u16 = 0x2E80;
 
 /// Units of a number at most.
-const NUMBER_UNITS_MAX: usize = 10 + separator::BYTES_MAX;
+const NUMBER_UNITS_MAX: usize = 12 + separator::BYTES_MAX;
 
 /// Units behind a number that the gate may read: an escape and a character.
 const BEHIND_UNITS: usize = 12;
@@ -70,28 +72,32 @@ impl Units<'_> {
 pub(crate) struct Narrow {
     bytes: [u8; 3 * UNITS_MAX],
     len: usize,
-    /// Where unit 0 begins.
     start: usize,
 }
 
 impl Narrow {
     /// What stands around a candidate in UTF-16, and the candidate in it. Nothing for one in UTF-8.
     pub(crate) fn around(text: &[u8], candidate: &Candidate) -> Option<(Self, Candidate)> {
-        let Layout::Wide(order) = candidate.layout else { return None };
+        let order = candidate.layout.order()?;
         let units = Units { text, order, first: candidate.start };
         let digits = (candidate.end - candidate.start).div_ceil(2);
         let narrow = units.narrow(FIELD_BYTES_MAX, digits + BEHIND_UNITS);
         let (start, end) = (narrow.start, narrow.start + units.narrow(0, digits).len);
-        Some((narrow, Candidate { start, end, shape: candidate.shape, layout: Layout::Plain }))
+        Some((narrow, Candidate { start, end, shape: candidate.shape, layout: candidate.layout.narrow() }))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    /// How many units the first `end` bytes are.
-    pub(crate) fn units(&self, end: usize) -> usize {
-        self.bytes[..end].iter().filter(|&&byte| !(0x80..0xC0).contains(&byte)).count()
+    /// Where unit 0 begins.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// How many units a range of bytes is.
+    pub(crate) fn units(&self, range: Range<usize>) -> usize {
+        self.bytes[range].iter().filter(|&&byte| !(0x80..0xC0).contains(&byte)).count()
     }
 
     fn push(&mut self, character: char) {

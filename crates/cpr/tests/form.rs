@@ -22,8 +22,36 @@ fn separators() {
         assert_eq!(found[0].confidence.as_str(), "high", "{text}");
         assert_eq!(found[0].number.digits()[..], *filled("{}").as_bytes());
     }
-    for separator in ["--", "\u{2014}", ":", ",", "\n", "%2C", "  ", "- ", " -", "x", "\u{ff}"] {
-        check(&format!("CPR: {{6}}{separator}{{4}}"), "");
+}
+
+#[test]
+fn what_is_no_separator() {
+    let others = [
+        ("--", "one hyphen at most"),
+        ("- ", "spaces on both sides of a hyphen, or on none"),
+        (" -", "spaces on both sides of a hyphen, or on none"),
+        (" / ", "only a hyphen has spaces around it"),
+        ("  ", "the gap between two columns"),
+        ("\n", "the next line is another value"),
+        ("%0A", "the same, escaped"),
+        (",", "the next value of a list"),
+        ("%2C", "the same, escaped"),
+        (":", "a time of day, or a port"),
+        ("=", "a name and its value"),
+        ("*", "a product"),
+        ("x", "a letter makes it a name"),
+        ("\u{ff}", "a letter, whose first byte no separator has"),
+        ("\u{a1}", "begins like the space that does not break"),
+        ("\u{2014}", "the dash between two clauses"),
+        ("\u{2015}", "the byte behind the last dash"),
+        ("\u{2009}", "begins like a dash, and is a thin space"),
+    ];
+    for (separator, why) in others {
+        let found = confidences(
+            &filled(&format!("CPR: {{6}}{separator}{{4}}")),
+            &scene(None, Place::Other, NOVEMBER_2026),
+        );
+        assert_eq!(found, "", "{separator:?}: {why}");
     }
 }
 
@@ -79,17 +107,7 @@ fn dates_with_separators() {
 /// Each in both orders; boundaries, names and places are those of the text that UTF-16 writes.
 #[test]
 fn utf16() {
-    let check = |place, template: &str, expected: &str| {
-        for order in [u16::to_le_bytes, u16::to_be_bytes] {
-            for before in [&[][..], &[0], &[10, 0, 0]] {
-                let mut text = before.to_vec();
-                text.extend(filled(template).encode_utf16().flat_map(order));
-                let scene = scene(None, place, NOVEMBER_2026);
-                let found: Vec<_> = hits(&text, &scene).iter().map(|hit| hit.confidence.as_str()).collect();
-                assert_eq!(found.join(" "), expected, "{template} {before:?}");
-            }
-        }
-    };
+    let check = check_wide;
     check(Place::Other, "cpr: {}", "high");
     check(Place::Other, "{\"cpr\":\"{-}\"}", "high");
     check(Place::Other, "Personnummer på patienten: {}", "high");
@@ -110,17 +128,69 @@ fn utf16() {
     check(Place::Other, "{}1", "");
     check(Place::Other, "1.{-}", "");
     check(Place::Other, "{-}-a", "");
-    // No separator of the grammar.
+    check(Place::Other, "{-}.1", "");
+    // A letter whose low byte is a digit.
+    check(Place::Other, "\u{131}{-}", "");
+    // No separator of the grammar; of the last the low byte is one.
     check(Place::Other, "cpr {6}:{4}", "");
+    check(Place::Other, "cpr {6}--{4}", "");
     check(Place::Other, "cpr {6}\u{2014}{4}", "");
+    check(Place::Other, "cpr {6}\u{22d}{4}", "");
     // Digits before it that an escape owns, and those that none does.
     check(Place::Other, "%22{}%22", "low");
     check(Place::Other, "cpr=%22{-}%22", "high");
     check(Place::Other, "cpr: \\u0022{}\\u0022", "high");
     check(Place::Other, "cpr: %2{}", "");
     check(Place::Other, "cpr: 22{}", "");
-    // Dates with separators and escaped digits are not looked for in UTF-16.
-    check(Place::Other, "cpr 12.03.75-{4}", "");
+}
+
+/// Each in both orders, and each counter-example says why it is none.
+#[test]
+fn dates_with_separators_in_utf16() {
+    let check = |template: &str, expected: &str| check_wide(Place::Other, template, expected);
+    check("cpr 12.03.75-{4}", "high");
+    check("cpr 12 03 75 {4}", "high");
+    check("cpr: 12-03-75-{4}", "high");
+    check("cpr=12/03/75-{4}", "high");
+    check("cpr 12.03.75 - {4}", "high");
+    check("cpr 12.03.75\u{2013}{4}", "high");
+    check("cpr=%2212.03.75%2D{4}%22", "high");
+    check("cpr\t12.03.75\t{4}\r\n", "high");
+    check("\u{4e00}12 03 75 {4}\u{4e00}", "low");
+    check("12.03.75-{4}", "low");
+    // Two kinds of separator.
+    check("cpr 12.03-75-{4}", "");
+    // A kind that dates do not have; of the last the low byte is one.
+    check("cpr 12:03:75-{4}", "");
+    check("cpr 12\u{22e}03\u{22e}75-{4}", "");
+    // Nothing before the serial, or a character whose low byte alone is a hyphen.
+    check("cpr 12.03.75{4}", "");
+    check("cpr 12.03.75\u{22d}{4}", "");
+    // The row has begun before, as in a telephone number or an address.
+    check("cpr +45 12 03 75 {4}", "");
+    check("cpr 10.12.03.75.{4}", "");
+    // A year in full: no form of the number.
+    check("cpr 12.03.1975-{4}", "");
+    // No such day.
+    check("cpr 30.02.75-{4}", "");
+    // A piece of something longer.
+    check("cpr x12.03.75-{4}", "");
+    check("cpr 112.03.75-{4}", "");
+    check("cpr 12.03.75-{4}x", "");
+    check("cpr 12.03.75-{4}1", "");
+}
+
+/// The confidences of a filled template in UTF-16, in both orders and behind bytes that are no part of it.
+fn check_wide(place: Place, template: &str, expected: &str) {
+    for order in [u16::to_le_bytes, u16::to_be_bytes] {
+        for before in [&[][..], &[0], &[10, 0, 0]] {
+            let mut text = before.to_vec();
+            text.extend(filled(template).encode_utf16().flat_map(order));
+            let found = hits(&text, &scene(None, place, NOVEMBER_2026));
+            let found: Vec<_> = found.iter().map(|hit| hit.confidence.as_str()).collect();
+            assert_eq!(found.join(" "), expected, "{template} {before:?}");
+        }
+    }
 }
 
 #[test]
@@ -164,28 +234,45 @@ fn boundaries_that_are_open() {
 
 #[test]
 fn boundaries_that_are_closed() {
-    for neighbour in
-        ["1", "a", "Z", "\u{e5}", "\u{416}", "1.", "a.", "a-", "1-", "%41", "%30", "\\u0041", "&#65;"]
-    {
-        check(&format!("{neighbour}{{-}}"), "");
-        check(&format!("{neighbour}{{}}"), "");
+    // A digit makes it longer, a letter makes it a name, in any script.
+    for neighbour in ["1", "a", "Z", "\u{e5}", "\u{416}"] {
+        closes_before(neighbour);
+        closes_behind(neighbour);
     }
-    for neighbour in
-        ["1", "a", "\u{e5}", ".1", ".a", "-1", "-a", "%41", "%2D1", "%2E5", "\\u0041", "&#65;", "&#45;a"]
-    {
-        check(&format!("{{-}}{neighbour}"), "");
-        check(&format!("{{}}{neighbour}"), "");
+    // A point or a hyphen with more on its other side: a decimal, a host's name, an id.
+    ["1.", "a.", "a-", "1-"].into_iter().for_each(closes_before);
+    [".1", ".a", "-1", "-a"].into_iter().for_each(closes_behind);
+    // An escape closes where what it means does.
+    for neighbour in ["%41", "\\u0041", "&#65;"] {
+        closes_before(neighbour);
+        closes_behind(neighbour);
     }
+    closes_before("%30");
+    ["%2D1", "%2E5", "&#45;a"].into_iter().for_each(closes_behind);
+    // A decimal comma.
     check("1,{}", "");
     check("{},5", "");
+    // An escaped hyphen with a letter on its other side.
     check("a&#45;{-}", "");
     check("a%2D{-}", "");
     check("a\\u002d{-}", "");
+    // Digits before it that no escape owns.
     check("22{}", "");
     check("%2{}", "");
     check("0022{}", "");
     check("u0022{}", "");
+    // Letters on both sides.
     check("a{-}b", "");
+}
+
+fn closes_before(neighbour: &str) {
+    check(&format!("{neighbour}{{-}}"), "");
+    check(&format!("{neighbour}{{}}"), "");
+}
+
+fn closes_behind(neighbour: &str) {
+    check(&format!("{{-}}{neighbour}"), "");
+    check(&format!("{{}}{neighbour}"), "");
 }
 
 #[test]
@@ -205,8 +292,13 @@ fn keywords_directly_before() {
         check(&format!("x {keyword}{{-}} y"), "high");
     }
     check("1.2.208.176.1.2.{}", "high");
-    for other in ["cp", "id", "pr", "kunde-", "cpr--x", "cprx"] {
-        check(&format!("{other}{{}}"), "");
+    // A part of the name, or the name with a letter behind it.
+    for other in ["cp", "pr", "person", "nummer", "cprx", "cpr-x", "cpr--x"] {
+        closes_before(other);
+    }
+    // Another name, or another register's OID: what it stands before is an id.
+    for other in ["id", "kunde-", "cvr", "1.2.208.176.1.3."] {
+        closes_before(other);
     }
 }
 

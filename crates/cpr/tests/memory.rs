@@ -46,6 +46,8 @@ fn every_backend_reads_nothing_but_its_text() {
             &alone(b"2\x005\x001\x002\x004\x008\x009\x009\x009\x006\0".repeat(length / 20 + 1), length),
             "wide",
         );
+        let dated = b"2\x005\0.\x001\x002\0.\x004\x008\0-\x009\x009\x009\x006\0";
+        check(&alone(dated.repeat(length / dated.len() + 1), length), "wide, with separators in the date");
     }
 }
 

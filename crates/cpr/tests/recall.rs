@@ -52,9 +52,8 @@ fn check(citizens: usize, seed: u64) {
         let is_certain = remainder(&ten) == 0 && year > 1917;
         let mut texts: Vec<Vec<u8>> = FORMS.iter().map(|form| written(form, &ten).into_bytes()).collect();
         for order in [u16::to_le_bytes, u16::to_be_bytes] {
-            texts.extend(
-                FORMS[..19].iter().map(|form| written(form, &ten).encode_utf16().flat_map(order).collect()),
-            );
+            let wide = |form: &&str| written(form, &ten).encode_utf16().flat_map(order).collect();
+            texts.extend(FORMS.iter().map(wide));
         }
         for (number, text) in texts.iter().enumerate() {
             let found = hits(text, &scene);

@@ -53,6 +53,7 @@ fn texts() -> Vec<Vec<u8>> {
         "&#x10FFFF;{}&#x10FFFF;&#x000041;",
         // The longest that one judgement reaches: a separator of three, and two escapes of a character each behind.
         "{} {6} - {4}&#x0002d;a {6} - {4}&#x0002d;&#x00020;",
+        "cpr 12.03.75 - {4}&#x0002d;a cpr 12.03.75 - {4}&#x0002d;&#x00020; cpr 12/03/75\u{2013}{4}%2D%20",
     ];
     let narrow: Vec<String> = templates.into_iter().map(filled).chain([sequence()]).collect();
     let wide = narrow.iter().flat_map(|text| {

@@ -22,8 +22,10 @@ fn names_decide() {
     check("CPR-nr.: {}", "high");
     check("CPR {}", "high");
     check("urn:oid:1.2.208.176.1.2:{}", "high");
+    // Without a check digit a name needs the official form.
     check("{\"cpr\":\"{!}\"}", "low");
     check("{\"cpr\":\"{!-}\"}", "medium");
+    // A name that other numbers have too.
     check("{\"pnr\":\"{-}\"}", "medium");
     check("{\"pnr\":\"{}\"}", "low");
     check_in(Some("cpr"), Place::Other, "{}", "high");
@@ -41,8 +43,10 @@ fn no_name_no_report_of_bare_numbers() {
     check("{\"id\":\"{!}\"}", "none");
     check("{\"id\":{!}}", "none");
     check("{!-}", "none");
+    // Forms that telephone numbers and amounts have.
     check("{6}.{4}", "low");
     check("{6} {4}", "low");
+    // The name is that of another field, or of another line.
     check("{\"cpr\":null,\"id\":\"{}\"}", "low");
     check("cpr=x&id={}", "low");
     check("cpr\n{}", "low");
@@ -73,7 +77,9 @@ fn floor_of_the_official_form() {
     check("{-}", "medium");
     check("{6}%2D{4}", "medium");
     check("{6}\u{2011}{4}", "medium");
+    // No check digit.
     check("{!-}", "none");
+    // Not the official form: a fraction, a range.
     check("{6}/{4}", "low");
     check("{6}\u{2013}{4}", "low");
 }
@@ -89,13 +95,16 @@ fn floor_of_urls() {
         check_in(None, UrlQuery, text, "medium");
         check_in(None, Other, text, "low");
     }
+    // No check digit.
     check_in(None, UrlPath, "/borger/{!}", "none");
     check_in(None, UrlQuery, "x={!}", "none");
+    // Not the whole of its segment or value.
     check_in(None, UrlPath, "/borger/x_{}", "low");
     check_in(None, UrlPath, "/borger/{}_x", "low");
     check_in(None, UrlQuery, "x=a+{}", "low");
     check_in(None, UrlQuery, "x={}+a", "low");
     check_in(None, UrlPath, "/borger/{}.pdf", "");
+    // A name that denies takes the floor away, another does not.
     check_in(Some("id"), UrlQuery, "{}", "medium");
     check_in(Some("order"), UrlQuery, "{}", "none");
 }
@@ -355,7 +364,9 @@ fn foreign_numbers_weigh_less() {
 fn lists_share_their_label() {
     check("CPR: {}, {}", "high high");
     check("{\"cpr\":[\"{}\", \"{}\", \"{}\"]}", "high high high");
+    // No comma between: a list is not known to go on.
     check("cpr {} {}", "high low");
+    // Another field.
     check("cpr={}&x={}", "high low");
     check("{\"cpr\":\"{}\",\"x\":\"{}\"}", "high low");
     check("<cpr>{}</cpr><id>{}</id>", "high low");

@@ -11,10 +11,10 @@ const DATE_SEPARATORS: &[u8] = b".-/ ";
 const DATED_BYTES: usize = 8;
 
 /// Code units of a number in UTF-16 at most, and one behind it.
-const UNITS_MAX: usize = 6 + separator::BYTES_MAX + 4 + 1;
+const UNITS_MAX: usize = DATED_BYTES + separator::BYTES_MAX + 4 + 1;
 
-/// Code units of an escape that ends with a digit, such as `\u0022`.
-const ESCAPE_UNITS: usize = 6;
+/// Code units before a number that matter: an escape that ends with a digit, such as `\u0022`, or a row.
+const BEFORE_UNITS: usize = 6;
 
 /// Whether the first four bytes, the first one lowest, can be those of such a number: told before anything is called,
 /// since times of day and lists of small numbers come here too.
@@ -64,17 +64,16 @@ fn dated(text: &[u8], start: usize) -> Option<Candidate> {
     })
 }
 
-/// The plain form in UTF-16, whose first digit has its value in the byte at `start`.
+/// A number in UTF-16, whose first digit has its value in the byte at `start`.
 fn wide(text: &[u8], start: usize, order: Order) -> Option<Candidate> {
     let units = Units { text, order, first: start };
-    let narrow = units.narrow(0, UNITS_MAX);
-    let found = plain(narrow.bytes())?;
-    let before = units.narrow(ESCAPE_UNITS, 0);
-    let end = start + 2 * narrow.units(found.end) - 1;
-    is_left_open::<true>(before.bytes(), before.bytes().len()).then_some(Candidate {
-        start,
-        end,
-        shape: found.shape,
-        layout: Layout::Wide(order),
-    })
+    let narrow = units.narrow(BEFORE_UNITS, UNITS_MAX);
+    let (text, first) = (narrow.bytes(), narrow.start());
+    let found = plain(text, first).or_else(|| dated(text, first))?;
+    let layout = match found.layout {
+        Layout::Dated => Layout::WideDated(order),
+        _ => Layout::Wide(order),
+    };
+    let end = start + 2 * narrow.units(first..found.end) - 1;
+    Some(Candidate { start, end, shape: found.shape, layout })
 }

@@ -5,7 +5,7 @@
 //!      -> queue (what is left, without a branch) -> proof (date, separator, boundaries, one by one) -> Candidate
 //! ```
 //!
-//! A word of 64 marks decides 48 starts alone: no number reaches further than 15 bytes behind its start, so nothing is
+//! A word of 64 marks decides 48 starts alone: no start is told by what is further than 15 bytes behind it, so nothing is
 //! carried from word to word, and zeros behind the end of the text are no digits. What stands before the first of the
 //! 48 is not known to the word; a start that it lets through for that reason is refused by the proof.
 //!

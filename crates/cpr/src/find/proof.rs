@@ -38,6 +38,26 @@ pub enum Layout {
     Dated,
     /// Every second byte, in UTF-16; the separator is one code unit or three.
     Wide(Order),
+    /// Every second byte, in UTF-16, of two pairs with a code unit behind each, a pair, a separator, and four.
+    WideDated(Order),
+}
+
+impl Layout {
+    /// That of UTF-16; none in UTF-8.
+    pub(crate) fn order(self) -> Option<Order> {
+        match self {
+            Self::Plain | Self::Dated => None,
+            Self::Wide(order) | Self::WideDated(order) => Some(order),
+        }
+    }
+
+    /// Where the digits are in UTF-8 that says the same.
+    pub(crate) fn narrow(self) -> Self {
+        match self {
+            Self::Plain | Self::Wide(_) => Self::Plain,
+            Self::Dated | Self::WideDated(_) => Self::Dated,
+        }
+    }
 }
 
 impl Candidate {
@@ -55,8 +75,9 @@ impl Candidate {
             Layout::Plain => [0, 1, 2, 3, 4, 5],
             Layout::Dated => [0, 1, 3, 4, 6, 7],
             Layout::Wide(_) => [0, 2, 4, 6, 8, 10],
+            Layout::WideDated(_) => [0, 2, 6, 8, 12, 14],
         };
-        let step = if matches!(self.layout, Layout::Wide(_)) { 2 } else { 1 };
+        let step = if self.layout.order().is_some() { 2 } else { 1 };
         let mut digits = [0; 10];
         for (digit, at) in digits.iter_mut().zip(date) {
             *digit = written[at];
@@ -87,11 +108,11 @@ pub(super) fn prove<V: Vector, const FULL: bool>(
     }
 }
 
-/// The candidate of the plain form that a short text begins with.
-pub(super) fn plain(text: &[u8]) -> Option<Candidate> {
-    let bytes = reach(text);
+/// The candidate of the plain form that starts at `start` in a short text.
+pub(super) fn plain(text: &[u8], start: usize) -> Option<Candidate> {
+    let bytes = reach(&text[start..]);
     let digits = Portable.digits(bytes);
-    (digits & DATE == DATE).then(|| behind_date::<true>(text, 0, bytes, digits))?
+    (digits & DATE == DATE).then(|| behind_date::<true>(text, start, bytes, digits))?
 }
 
 /// The candidate whose six first digits stand at `start`.

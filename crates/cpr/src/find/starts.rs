@@ -31,10 +31,12 @@ fn dated<L: Lanes>(digits: L, two: L, separated: L, tens: L) -> L {
     date.and(separated.ahead::<2>()).and(tens.ahead::<3>())
 }
 
-/// Every second byte a digit, four times.
+/// Every second byte a digit: four times, or three pairs with something between that is as wide.
 #[inline(always)]
 fn wide<L: Lanes>(digits: L, tens: L) -> L {
     let alone = digits.without(digits.ahead::<1>());
     let two = alone.and(alone.ahead::<2>());
-    two.and(two.ahead::<4>()).and(tens.ahead::<4>())
+    let four = two.ahead::<4>().and(tens.ahead::<4>());
+    let dated = two.ahead::<6>().and(two.ahead::<12>()).and(tens.ahead::<6>());
+    two.and(four.or(dated))
 }

@@ -93,9 +93,9 @@ fn dated(text: &[u8], start: usize) -> Option<Candidate> {
     (shape != Shape::Bare).then_some(Candidate { start, end, shape: Shape::Dated, layout: Layout::Dated })
 }
 
-/// Both orders in which the bytes may be, decoded as a whole from here on, where every second byte is a digit.
+/// Both orders in which the bytes may be, decoded as a whole around a pair of digits.
 fn wide(text: &[u8], start: usize) -> Option<Candidate> {
-    if ![0, 2, 4, 6].iter().all(|at| are_digits(text, start + at, 1)) {
+    if ![0, 2].iter().all(|at| are_digits(text, start + at, 1)) {
         return None;
     }
     [Order::Little, Order::Big].into_iter().find_map(|order| {
@@ -107,18 +107,16 @@ fn wide(text: &[u8], start: usize) -> Option<Candidate> {
             }
         };
         let units: Vec<u16> = (0..20).map_while(|number| unit(start + 2 * number)).collect();
-        let decoded = String::from_utf16_lossy(&units);
-        let found = plain(decoded.as_bytes(), 0, Grammar::Full)?;
-        let end = start + 2 * decoded[..found.end].chars().count() - 1;
         let before: Vec<u16> =
             (1..=6).rev().filter_map(|number| unit(start.checked_sub(2 * number)?)).collect();
         let before = String::from_utf16_lossy(&before);
-        is_open(before.as_bytes(), before.len(), Grammar::Full).then_some(Candidate {
-            start,
-            end,
-            shape: found.shape,
-            layout: Layout::Wide(order),
-        })
+        let decoded = format!("{before}{}", String::from_utf16_lossy(&units));
+        let (bytes, first) = (decoded.as_bytes(), before.len());
+        let of_plain = || plain(bytes, first, Grammar::Full).map(|found| (found, Layout::Wide(order)));
+        let of_dated = || dated(bytes, first).map(|found| (found, Layout::WideDated(order)));
+        let (found, layout) = of_plain().or_else(of_dated)?;
+        let end = start + 2 * decoded[first..found.end].chars().count() - 1;
+        Some(Candidate { start, end, shape: found.shape, layout })
     })
 }
 
@@ -178,7 +176,7 @@ pub fn soup(random: &mut Rng, len: usize) -> Vec<u8> {
             5 => text.push(random.choice(*b"09/:%a \x80\xB9\xF0\xFF").unwrap()),
             6 => text.extend_from_slice(dated_number(random, &GLUE).as_bytes()),
             7 => {
-                let number = number(random, &GLUE);
+                let number = if random.bool() { number(random, &GLUE) } else { dated_number(random, &GLUE) };
                 let is_little = random.bool();
                 let bytes = |unit: u16| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() };
                 text.extend(number.encode_utf16().flat_map(bytes));
