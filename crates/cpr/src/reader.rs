@@ -56,7 +56,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Of two candidates that share digits the first counts.
-    pub(crate) fn take(&mut self, text: &[u8], base: usize, candidate: &Candidate, found: &mut dyn FnMut(Hit)) {
+    pub(crate) fn take(
+        &mut self,
+        text: &[u8],
+        base: usize,
+        candidate: &Candidate,
+        found: &mut dyn FnMut(Hit),
+    ) {
         if self.previous.is_some_and(|(end, _)| base + candidate.start < end) {
             return;
         }

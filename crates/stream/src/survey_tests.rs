@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What [`any_sign`] tells, byte by byte.
+/// What [`walk`] tells, byte by byte.
 fn naive(text: &[u8]) -> bool {
     let runs = |is_kind: fn(u8) -> bool, len_min: usize| {
         text.split(move |byte| !is_kind(*byte)).filter(move |run| run.len() >= len_min)
@@ -15,7 +15,8 @@ fn naive(text: &[u8]) -> bool {
 }
 
 fn fast(text: &[u8]) -> bool {
-    any_sign(text, |run| run.len() == DIGITS && stands_alone(text, run))
+    let is_number = |run: &[u8]| run.len() == DIGITS && stands_alone(text, run);
+    walk(text, is_number, |_| ControlFlow::Break(())).is_break()
 }
 
 fn check(text: &[u8]) {
@@ -56,7 +57,8 @@ fn every_byte_has_the_kinds_that_it_is_looked_at_for() {
 fn ten_digits_always_show() {
     for seed in 0..20_000u64 {
         let number = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000_000_000;
-        let text = format!("{}{number:010}{}", &"abcde"[..(seed % 5) as usize], &"xyz"[..(seed % 3) as usize]);
+        let text =
+            format!("{}{number:010}{}", &"abcde"[..(seed % 5) as usize], &"xyz"[..(seed % 3) as usize]);
         let encoded = BASE64.encode(text.as_bytes());
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
         let long = |text: &str| format!("{}{text}{}", " ".repeat((seed % 200) as usize), " ".repeat(99));

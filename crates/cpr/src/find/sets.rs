@@ -136,7 +136,9 @@ mod tests {
     fn marks_are_those_of_a_naive_reading() {
         let bytes: Vec<u8> = (0..700_u32).map(|at| (at * 167 + at / 256 * 3) as u8).collect();
         let mut marks = [[u64::MAX; SETS]; 4];
-        for (start, end) in (0..130).flat_map(|start| (0..530).step_by(7).map(move |len| (start, start + len))) {
+        for (start, end) in
+            (0..130).flat_map(|start| (0..530).step_by(7).map(move |len| (start, start + len)))
+        {
             let text = &bytes[start..end];
             for from in (0..text.len()).step_by(WORD_BYTES * marks.len()) {
                 let written = SETS_OF_TEST.mark(text, from, &mut marks);
@@ -157,7 +159,8 @@ mod tests {
     fn every_byte_is_looked_up_alike_everywhere() {
         let bytes: Vec<u8> = (0..=255).collect();
         let mut marks = [SetMarks::default(); 4];
-        let slow: Vec<SetMarks> = bytes.chunks(WORD_BYTES).map(|block| SETS_OF_TEST.one_by_one(block)).collect();
+        let slow: Vec<SetMarks> =
+            bytes.chunks(WORD_BYTES).map(|block| SETS_OF_TEST.one_by_one(block)).collect();
         assert_eq!(SETS_OF_TEST.mark(&bytes, 0, &mut marks), slow);
     }
 }

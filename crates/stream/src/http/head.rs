@@ -101,7 +101,8 @@ impl<'a> Head<'a> {
 
     pub(crate) fn framing(&self) -> Framing {
         let (coding, length) = (self.trimmed("transfer-encoding"), self.trimmed("content-length"));
-        let is_chunked = coding.last_chunk().is_some_and(|end: &[u8; 7]| end.eq_ignore_ascii_case(b"chunked"));
+        let is_chunked =
+            coding.last_chunk().is_some_and(|end: &[u8; 7]| end.eq_ignore_ascii_case(b"chunked"));
         match self.start {
             Start::Request { method: "CONNECT", .. } => Framing::None,
             Start::Response { code: 100..=199 | 204 | 304 } => Framing::None,
