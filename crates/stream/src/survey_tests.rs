@@ -1,3 +1,5 @@
+//! A look at a text against one byte by byte.
+
 use data_encoding::BASE64;
 use proptest::prelude::*;
 
