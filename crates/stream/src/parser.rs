@@ -19,7 +19,7 @@ use crate::outlet::Outlet;
 use crate::protobuf::Protobuf;
 use crate::said::{Said, Syntax};
 use crate::start::{self, Start};
-use crate::survey;
+use crate::survey::Signs;
 use crate::token::{Mode, Value};
 use crate::trail::Trail;
 use crate::window::Part;
@@ -148,10 +148,14 @@ impl Parser {
     ) -> usize {
         let Scene { buf, from, mode, .. } = *scene;
         let step = (mode, SPLIT_BYTES_MIN);
-        if self.is_of_values() && is_whole_and_long(scene) && !survey::may_hold_number(buf) {
+        let signs = (self.is_of_values() && is_long(scene)).then(|| Signs::of(buf, from));
+        if is_whole(scene) && signs.as_ref().is_some_and(Signs::is_empty) {
             return buf.len();
         }
         let mut show = |value: Value<'_>| {
+            if value.is_whole() && signs.as_ref().is_some_and(|signs| !signs.touch(&value.at)) {
+                return;
+            }
             let source = (scene.source)(value.at.clone());
             value.show_in(&scene.frame, source, outlet);
         };
@@ -206,7 +210,17 @@ impl Parser {
     }
 }
 
-/// Whether a scene is all of a content, and so long that a look at it before reading its values is worth the time.
-fn is_whole_and_long(scene: &Scene<'_>) -> bool {
-    scene.mode == Mode::End && scene.from == 0 && scene.is_first && scene.buf.len() >= LOOK_BYTES_MIN
+/// Whether a scene is all of a content.
+fn is_whole(scene: &Scene<'_>) -> bool {
+    scene.mode == Mode::End && scene.from == 0 && scene.is_first
+}
+
+/// Whether a scene is of a content so long that a look at it before reading its values is worth the time. However the
+/// bytes came: a pause shows more.
+fn is_long(scene: &Scene<'_>) -> bool {
+    match scene.mode {
+        Mode::Full => true,
+        Mode::End => !scene.is_first || scene.buf.len() >= LOOK_BYTES_MIN,
+        Mode::More | Mode::Settle => false,
+    }
 }

@@ -6,6 +6,7 @@
 //! and runs of digits and of Base64, found by shifts of the marks. Only what is marked is looked at by itself.
 
 use std::mem;
+use std::ops::{ControlFlow, Range};
 
 use cprvagt_cpr::{Backend, ByteSets, Grammar, SetMarks, WORD_BYTES, find};
 
@@ -47,51 +48,111 @@ static SIGNS: ByteSets = ByteSets::new([
     (1 << 5, 1 << 0xC, ESCAPE),
 ]);
 
+/// Signs kept of one text; with more, all of it counts as one.
+const SIGNS_MAX: usize = 1024;
+
 /// Whether a text may hold a number at all, as it stands or encoded.
 pub(crate) fn may_hold_number(text: &[u8]) -> bool {
-    let is_number = |run: &[u8]| run.len() == DIGITS && stands_alone(text, run);
-    let mut any = any_sign(text, is_number);
-    if !any {
-        find(text, Grammar::Full, Backend::best(), &mut |candidate| any |= candidate.may_stand_alone(text));
-    }
-    any
+    number_signs(text, |_| ControlFlow::Break(())).is_break()
 }
 
 /// Whether a text may hold something encoded.
 pub(crate) fn is_encoded_in(text: &[u8]) -> bool {
-    any_sign(text, |_| false)
+    walk(text, |_| false, |_| ControlFlow::Break(())).is_break()
 }
 
-/// Whether there is a sign of something encoded, or a run of ten digits and more of which `is_number` holds.
-fn any_sign(text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> bool {
-    let is_sign = |run: &[u8]| is_number(run) || Hidden::of(run).hex();
+/// Where in a text there are signs of a number, in rising order and apart from each other.
+#[derive(Default)]
+pub(crate) struct Signs(Vec<Range<usize>>);
+
+impl Signs {
+    /// Those of `text` from `from` on, as places in all of it.
+    pub(crate) fn of(text: &[u8], from: usize) -> Self {
+        let mut found = Vec::new();
+        let is_all = number_signs(&text[from..], |sign| {
+            found.push(from + sign.start..from + sign.end);
+            if found.len() < SIGNS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if is_all.is_break() {
+            found = vec![from..text.len()];
+        }
+        found.sort_unstable_by_key(|sign| sign.start);
+        found.dedup_by(|next, last| {
+            let joins = next.start <= last.end;
+            last.end = if joins { last.end.max(next.end) } else { last.end };
+            joins
+        });
+        Self(found)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one has a byte in a range.
+    pub(crate) fn touch(&self, range: &Range<usize>) -> bool {
+        let begun = self.0.partition_point(|sign| sign.start < range.end);
+        self.0[..begun].last().is_some_and(|sign| sign.end > range.start)
+    }
+}
+
+/// Tells each sign of a number, as it stands or encoded.
+fn number_signs(text: &[u8], mut tell: impl FnMut(Range<usize>) -> ControlFlow<()>) -> ControlFlow<()> {
+    walk(text, |run| run.len() == DIGITS && stands_alone(text, run), &mut tell)?;
+    let mut flow = ControlFlow::Continue(());
+    find(text, Grammar::Full, Backend::best(), &mut |candidate| {
+        if flow.is_continue() && candidate.may_stand_alone(text) {
+            flow = tell(candidate.start..candidate.end);
+        }
+    });
+    flow
+}
+
+/// Tells each sign of something encoded, and each run of ten digits and more of which `is_number` holds.
+fn walk(
+    text: &[u8],
+    is_number: impl Fn(&[u8]) -> bool,
+    mut tell: impl FnMut(Range<usize>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let mut marks = [SetMarks::default(); WORDS];
     let (mut digits, mut base64) = (Runs::<DIGITS>::default(), Runs::<LONG_RUN_BYTES>::default());
     for from in (0..text.len()).step_by(WORDS * WORD_BYTES) {
         for (number, word) in SIGNS.mark(text, from, &mut marks).iter().enumerate() {
-            let at = from + number * WORD_BYTES;
             let [digit, long, escape, group] = *word;
             let (digits, long) = (digits.next(digit), base64.next(long));
             // Most words have nothing, which one branch tells.
-            let is_any =
-                (escape | group != 0) | digits.may_begin() | (long.may_begin() && long.begun().any());
-            if is_any
-                && (places(at, escape).any(|at| is_escape(&text[at..]))
-                    || places(at, group).any(|at| hidden::is_group(&text[at..]))
-                    || digits
-                        .begun()
-                        .places(at)
-                        .any(|at| is_sign(run_from(&text[at..], |byte| byte.is_ascii_digit())))
-                    || long
-                        .begun()
-                        .places(at)
-                        .any(|at| is_any_readable(run_from(&text[at..], may_be_base64))))
-            {
-                return true;
+            if (escape | group != 0) | digits.may_begin() | (long.may_begin() && long.begun().any()) {
+                let word = Word { at: from + number * WORD_BYTES, escape, group, digits, long };
+                word.signs(text, &is_number).try_for_each(&mut tell)?;
             }
         }
     }
-    false
+    ControlFlow::Continue(())
+}
+
+/// A word of marks of each kind that is looked at by itself.
+struct Word {
+    at: usize,
+    escape: u64,
+    group: u64,
+    digits: Border<DIGITS>,
+    long: Border<LONG_RUN_BYTES>,
+}
+
+impl Word {
+    fn signs(&self, text: &[u8], is_number: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = Range<usize>> {
+        let escapes = places(self.at, self.escape).filter(|at| is_escape(&text[*at..]));
+        let groups = places(self.at, self.group).filter(|at| hidden::is_group(&text[*at..]));
+        let digits = self.digits.begun().places(self.at).filter_map(move |at| {
+            let run = run_from(&text[at..], |byte| byte.is_ascii_digit());
+            (is_number(run) || Hidden::of(run).hex()).then_some(at..at + run.len())
+        });
+        let long = self.long.begun().places(self.at).filter_map(|at| {
+            let run = run_from(&text[at..], may_be_base64);
+            is_any_readable(run).then_some(at..at + run.len())
+        });
+        escapes.chain(groups).map(|at| at..at + 1).chain(digits).chain(long)
+    }
 }
 
 /// The places of the bits of a word, whose first is at `at`.

@@ -109,6 +109,11 @@ impl<'a> Value<'a> {
         Self { part, field: None, bytes, owned: 0..bytes.len(), encoding: Encoding::None, at, made_by: &[] }
     }
 
+    /// Whether it is no piece of a longer one.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.owned.len() == self.bytes.len()
+    }
+
     pub(crate) fn named(self, field: Option<&'a str>) -> Self {
         Self { field, ..self }
     }
