@@ -46,6 +46,9 @@ fn main() {
         let content: usize = bodies.iter().map(Vec::len).sum();
         rows.push(row(name, content, Box::new(|| decoded(&stream)), alone));
     }
+    let (stream, strings) = requests();
+    let own: Side<'_> = Box::new(|| decoded(&stream));
+    rows.push(row("http/2 requests", stream.len(), own, Box::new(|| unhuffed(&strings))));
     println!("[{}]", rows.join(","));
 }
 
@@ -126,6 +129,52 @@ fn messages(header: &str, bodies: &[Vec<u8>]) -> Vec<u8> {
         stream.extend_from_slice(body);
     }
     stream
+}
+
+/// A stream of small HTTP/2 requests, and the strings in it, which are under Huffman code (RFC 7541).
+fn requests() -> (Vec<u8>, Vec<Vec<u8>>) {
+    const REQUESTS: u32 = 2000;
+    const HEADERS_OF_ALL: [u8; 2] = [1, 0x05];
+    let mut random = Rng::with_seed(7);
+    let (mut stream, mut strings) =
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), Vec::new());
+    for number in 0..REQUESTS {
+        let path = format!("/api/v1/items/{:08x}?fields=name,price", random.u32(..));
+        // Indices of the static table: method, scheme, path, authority, user agent; a name of its own at the end.
+        let fields: [(&[u8], &str); 6] = [
+            (&[0x82, 0x87, 0x04], &path),
+            (&[0x01], "shop.example"),
+            (&[0x0F, 0x2B], "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101"),
+            (&[0x0F, 0x04], "application/json"),
+            (&[0x00], "x-request-id"),
+            (&[], &format!("{:016x}", random.u64(..))),
+        ];
+        let mut block = Vec::new();
+        for (index, text) in fields {
+            let mut string = Vec::new();
+            httlib_huffman::encode(text.as_bytes(), &mut string).expect("every byte has a code");
+            block.extend_from_slice(index);
+            block.push(0x80 | string.len() as u8);
+            block.extend_from_slice(&string);
+            strings.push(string);
+        }
+        stream.extend_from_slice(&(block.len() as u32).to_be_bytes()[1..]);
+        stream.extend_from_slice(&HEADERS_OF_ALL);
+        stream.extend_from_slice(&(2 * number + 1).to_be_bytes());
+        stream.extend_from_slice(&block);
+    }
+    (stream, strings)
+}
+
+/// Undoes the Huffman code alone.
+fn unhuffed(strings: &[Vec<u8>]) -> usize {
+    let mut text = Vec::new();
+    for string in strings {
+        text.clear();
+        httlib_huffman::decode(string, &mut text, httlib_huffman::DecoderSpeed::FourBits).expect("sound");
+        black_box(&text);
+    }
+    strings.len()
 }
 
 /// Decodes and matches as the agent does.

@@ -12,6 +12,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr2;
+
 use crate::path::Path;
 use crate::token::{self, Encoding, Mode, Value, Values};
 use crate::window::Part;
@@ -187,7 +189,7 @@ fn end_of(kind: Kind, buf: &[u8], content: usize) -> Option<usize> {
     }
     let mut at = content;
     loop {
-        at += buf.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        at += memchr2(b'"', b'\\', buf.get(at..)?)?;
         match buf[at] {
             b'"' => return Some(at),
             _ => at += 2,

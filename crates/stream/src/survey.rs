@@ -74,7 +74,8 @@ impl Signs {
             if found.len() < SIGNS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if is_all.is_break() {
-            found = vec![from..text.len()];
+            found.clear();
+            found.push(from..text.len());
         }
         found.sort_unstable_by_key(|sign| sign.start);
         found.dedup_by(|next, last| {

@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 
 use super::marks::BLOCK_BYTES;
 use super::queue::Tail;
-use super::sets::{ByteSets, SETS, SetMarks};
+use super::sets::{ByteSets, SetMarks};
 use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
 use super::{Candidate, search};
 
@@ -64,13 +64,13 @@ fn set_marks(sets: &ByteSets, blocks: &[[u8; BLOCK_BYTES]], marks: &mut [SetMark
     };
     for (block, marks) in blocks.iter().zip(marks) {
         let halves = [kinds(&block[..32]), kinds(&block[32..])];
-        for set in 0..SETS {
-            let members = _mm256_set1_epi8(sets.kinds[set].cast_signed());
+        for (word, members) in marks.iter_mut().zip(sets.kinds) {
+            let members = _mm256_set1_epi8(members.cast_signed());
             let [first, second] = halves.map(|kinds| {
                 let none = _mm256_cmpeq_epi8(_mm256_and_si256(kinds, members), _mm256_setzero_si256());
                 bits(none)
             });
-            marks[set] = !(first | second << 32);
+            *word = !(first | second << 32);
         }
     }
 }
