@@ -11,7 +11,8 @@ pub type Sink<'a> = dyn FnMut(Window<'_>) + 'a;
 ///
 /// Windows with a specific [`Part`] come before the [`Part::Body`] or [`Part::Raw`] window over the same
 /// bytes, except after `quiet` or where a message is larger than the buffer: then raw pieces of earlier
-/// bytes may come before specific windows of later ones.
+/// bytes may come before specific windows of later ones. A value that cannot hold a number, as it stands or encoded, may
+/// have none of its own.
 pub struct Window<'a> {
     /// Content after `decodings`.
     pub bytes: &'a [u8],

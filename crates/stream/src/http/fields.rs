@@ -62,7 +62,7 @@ pub(crate) fn place(head: &Head<'_>, message: u64) -> Place {
 
 /// Hands out the values of a head, if there may be a number in one. `bytes` are what it was read from; they stand at `at` in the stream.
 pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &mut Sink<'_>) {
-    if bytes.len() >= LOOK_BYTES_MIN && !survey::may_hold_number(bytes) {
+    if !may_hold_number(bytes) {
         return;
     }
     let mut sink = |value: Value<'_>| {
@@ -74,6 +74,11 @@ pub(crate) fn show(head: &Head<'_>, bytes: &[u8], at: u64, place: &Place, out: &
     for field in &head.fields {
         show_field(field.name, field.value, offset(field.value), &mut sink);
     }
+}
+
+/// Whether it is worth the time to read the values of a head, which are `bytes`.
+pub(crate) fn may_hold_number(bytes: &[u8]) -> bool {
+    bytes.len() < LOOK_BYTES_MIN || survey::may_hold_number(bytes)
 }
 
 /// Hands out a trailer field; `line` stands at `at` in the stream.

@@ -41,8 +41,11 @@ fn target(list: &FieldList) -> Option<Target<'_>> {
     std::str::from_utf8(list.get(":path")?).ok().map(Target::split)
 }
 
-/// Hands out the values of a list that was packed in the `source` of the stream.
+/// Hands out the values of a list, if there may be a number in one. It was packed in the `source` of the stream.
 pub(super) fn show(list: &FieldList, source: &Range<u64>, place: &Place, out: &mut Sink<'_>) {
+    if !fields::may_hold_number(list.lines()) {
+        return;
+    }
     let mut sink = |value: Value<'_>| value.show(place, &[Decoding::Hpack], source.clone(), out);
     for (name, value) in list.iter() {
         match name {

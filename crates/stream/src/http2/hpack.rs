@@ -29,6 +29,9 @@ const TEXT_BYTES_PER_FIVE: usize = 8;
 /// Most bits of an index or length; beyond them the block is broken.
 const INTEGER_BITS_MAX: u32 = 28;
 
+/// Behind each name and each value: they are looked at together, and must not run into each other.
+const BORDER: &[u8] = b"\n";
+
 /// The fields of a block.
 #[derive(Default)]
 pub(crate) struct FieldList {
@@ -70,6 +73,11 @@ impl FieldList {
         })
     }
 
+    /// All names and values, one on each line.
+    pub(crate) fn lines(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
     /// The value of the first field of that name.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter()
@@ -82,8 +90,9 @@ impl FieldList {
         if self.fields.len() >= FIELDS_MAX || self.bytes.len() > LIST_BYTES_MAX {
             return self.bytes.truncate(start);
         }
-        let value = start + name_len.unwrap_or(0)..self.bytes.len();
+        let value = start + name_len.unwrap_or(0) + BORDER.len()..self.bytes.len();
         self.fields.push(Spot { name: name_len.map(|len| start..start + len), value });
+        self.bytes.append(BORDER);
     }
 }
 
@@ -115,6 +124,7 @@ impl Hpack {
         if let Some(entry) = self.table.get(index).filter(|_| list.fields.len() < FIELDS_MAX) {
             let start = list.bytes.len();
             list.bytes.append(entry.name.unwrap_or_default());
+            list.bytes.append(BORDER);
             list.bytes.append(entry.value);
             list.keep(start, entry.name.map(<[u8]>::len));
         }
@@ -140,11 +150,12 @@ impl Hpack {
                 name.map(<[u8]>::len)
             }
         };
-        let value_start = list.bytes.len();
+        let name_end = list.bytes.len();
+        list.bytes.append(BORDER);
         let whole = string(rest, &mut list.bytes);
         if whole.is_ok() && literal == Literal::Kept {
-            let (name, value) = list.bytes.as_slice()[start..].split_at(value_start - start);
-            self.table.add(name_len.map(|_| name), value);
+            let bytes = list.bytes.as_slice();
+            self.table.add(name_len.map(|_| &bytes[start..name_end]), &bytes[name_end + BORDER.len()..]);
         }
         list.keep(start, name_len);
         whole
@@ -250,6 +261,13 @@ mod tests {
                 "{block}"
             );
         }
+    }
+
+    #[test]
+    fn names_and_values_do_not_run_into_each_other() {
+        let mut list = FieldList::default();
+        let read = Hpack::default().read(&[0x82, 0x40, 1, b'a', 1, b'b'], &mut list);
+        assert_eq!((read, list.lines()), (Ok(()), &b":method\nGET\na\nb\n"[..]));
     }
 
     #[test]
