@@ -145,8 +145,8 @@ mod tests {
                 let rest = &text[from..];
                 assert_eq!(written.len(), rest.len().div_ceil(WORD_BYTES).min(4));
                 for at in 0..written.len() * WORD_BYTES {
-                    for set in 0..SETS {
-                        let marked = written[at / WORD_BYTES][set] >> (at % WORD_BYTES) & 1 == 1;
+                    for (set, word) in written[at / WORD_BYTES].iter().enumerate() {
+                        let marked = word >> (at % WORD_BYTES) & 1 == 1;
                         let expected = rest.get(at).is_some_and(|byte| is_in(set, *byte));
                         assert_eq!(marked, expected, "{at} of {start}..{end}, set {set}");
                     }
