@@ -66,6 +66,10 @@ pub static KNOWN_FILES: LruHashMap<MappedFile, u32> = LruHashMap::with_max_entri
 #[map]
 pub static ANNOUNCED_FILES: RingBuf = RingBuf::with_byte_size(ANNOUNCED_BYTES, 0);
 
+/// Where a session keeps things in an NSS whose writing function is not known, as part of a cookie; zero: there is none.
+#[map]
+pub static NSS_PLACES: Array<u64> = Array::with_max_entries(1, 0);
+
 /// The reads of servers that have begun, by thread.
 #[map]
 pub static READS: LruHashMap<u64, ReadCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);

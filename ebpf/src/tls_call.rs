@@ -5,7 +5,11 @@
 use aya_ebpf::{helpers::bpf_probe_read_user, programs::ProbeContext};
 use cprvagt_abi::{Counter, Function, Site};
 
-use crate::{counters::Skip, maps::SESSIONS, processes};
+use crate::{
+    counters::Skip,
+    maps::{NSS_PLACES, SESSIONS},
+    processes, verifier,
+};
 
 /// Most plaintext of a TLS record (RFC 8446, 5.1).
 const RECORD_MAX: u64 = 1 << 14;
@@ -23,12 +27,29 @@ const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const HELLO_RANDOM: u64 = 6;
 
+/// Layers of an NSPR descriptor that are looked at. Firefox has one above that of NSS.
+const LAYERS_MAX: u32 = 4;
+/// Where an NSS has `write` in its tables of functions.
+const NSS_WRITE: u64 = 9 * 8;
+/// `endbr64`, as the processor reads it.
+const ENDBR64: u32 = u32::from_ne_bytes([0xf3, 0x0f, 0x1e, 0xfa]);
+/// `xor %ecx,%ecx; jmp`, in each of its forms.
+const ZEROES_AND_JUMPS: [u32; 4] = [
+    u32::from_ne_bytes([0x31, 0xc9, 0xe9, 0]),
+    u32::from_ne_bytes([0x31, 0xc9, 0xeb, 0]),
+    u32::from_ne_bytes([0x33, 0xc9, 0xe9, 0]),
+    u32::from_ne_bytes([0x33, 0xc9, 0xeb, 0]),
+];
+/// Most buffers that `PR_Writev` takes (`PR_MAX_IOVECTOR_SIZE`).
+pub const GATHERED_MAX: u32 = 16;
+
 /// What a call hands over.
 pub struct Call {
     pub session: u64,
     pub buffer: u64,
     pub length: u64,
-    /// Of what is sent from a file: its number in the process, `buffer` being the offset in it.
+    /// Of what is sent from a file: its number in the process, `buffer` being the offset in it. Of what lies in several
+    /// buffers: how many, `buffer` being their list.
     pub descriptor: u32,
     pub cookie: u64,
     pub tgid: u32,
@@ -52,6 +73,13 @@ pub fn read(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
     }
     let descriptor = registers.rsi as u32;
     let mut call = Call { session, buffer, length: length as u64, descriptor, cookie, tgid };
+    if Function::takes_descriptor(function) {
+        find_session(&mut call)?;
+    }
+    if Function::gathers(function) {
+        call.descriptor = length as u32;
+        call.length = gathered_length(&call);
+    }
     if Function::sends_one_record(function) {
         // A program hands over all that is left of a large buffer at each call.
         if call.length > RECORD_MAX {
@@ -60,6 +88,85 @@ pub fn read(ctx: &ProbeContext, cookie: u64, tgid: u32) -> Result<Call, Skip> {
         refuse_corked(&call)?;
     }
     Ok(call)
+}
+
+/// Takes the call for the session whose descriptor it was given: that of an NSS whose own writing function is not known.
+///
+/// A descriptor is a stack of layers (`PRFileDesc`: methods, secret, lower). That of NSS has the session for its secret,
+/// and a session (`sslSocket`) begins with the descriptor that it belongs to, which no other secret does: its own layer
+/// or, where another was put above it meanwhile, the top. Then comes its table of functions.
+#[inline(always)]
+fn find_session(call: &mut Call) -> Result<(), Skip> {
+    let places = NSS_PLACES.get(0).copied().unwrap_or(0);
+    let (top, mut layer) = (call.session, call.session);
+    for _ in 0..LAYERS_MAX {
+        // SAFETY: the helper checks the address.
+        let read = unsafe { bpf_probe_read_user(layer as *const [u64; 3]) };
+        let [_, secret, lower] = read.map_err(|_| Counter::TlsWriteNotTls)?;
+        // SAFETY: as above.
+        if let Ok([descriptor, table]) = unsafe { bpf_probe_read_user(secret as *const [u64; 2]) }
+            && (descriptor == layer || descriptor == top)
+        {
+            if places == 0 || is_read_elsewhere(table)? {
+                return Err(Counter::TlsWriteNotTls);
+            }
+            call.session = secret;
+            call.cookie = Site::with_places(call.cookie, places);
+            return Ok(());
+        }
+        layer = lower;
+    }
+    Err(Counter::TlsWriteNotTls)
+}
+
+/// Whether user space knows the function that sends of the NSS with this table, by the same look at `write` that shows it
+/// the function.
+#[inline(always)]
+fn is_read_elsewhere(table: u64) -> Result<bool, Skip> {
+    let unknown = |_| Counter::TlsWriteNotTls;
+    // SAFETY: the helper checks the address.
+    let write = unsafe { bpf_probe_read_user((table + NSS_WRITE) as *const u64) }.map_err(unknown)?;
+    // SAFETY: as above.
+    let [first, second] = unsafe { bpf_probe_read_user(write as *const [u32; 2]) }.map_err(unknown)?;
+    // Whichever it is, the fourth byte is a part of the distance.
+    let code = (if first == ENDBR64 { second } else { first }) & u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+    let mut known = false;
+    for form in ZEROES_AND_JUMPS {
+        known |= code == form;
+    }
+    Ok(known)
+}
+
+/// One of several buffers.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Gathered {
+    pub at: u64,
+    pub length: u64,
+}
+
+/// The buffer at this place of a list (`PRIOVec`), if there is one.
+#[inline(always)]
+pub fn gathered(call: &Call, place: u32) -> Option<Gathered> {
+    if place >= call.descriptor {
+        return None;
+    }
+    // SAFETY: the helper checks the address.
+    let read = unsafe { bpf_probe_read_user((call.buffer + u64::from(place) * 16) as *const [u64; 2]) };
+    let [at, length] = read.ok()?;
+    // An `int`, and padding.
+    let length = i64::from(length as i32);
+    Some(Gathered { at, length: if length < 0 { 0 } else { length as u64 } })
+}
+
+#[inline(always)]
+fn gathered_length(call: &Call) -> u64 {
+    let mut sum = 0;
+    for place in 0..GATHERED_MAX {
+        let Some(buffer) = gathered(call, place) else { break };
+        sum = verifier::forget(sum + buffer.length);
+    }
+    sum
 }
 
 /// The registers that arguments are in.

@@ -1,7 +1,7 @@
 //! The records of one TLS call: small plaintext is one record; longer a head, chunks, and an end that says what is
 //! missing; a part of a file is a head and the file's number.
 //!
-//! *Limits*: [`WRITE_CHUNKS_MAX`] chunks of one write; the rest is counted.
+//! *Limits*: [`WRITE_CHUNKS_MAX`] chunks of one write, and of one in several buffers a chunk of each; the rest is counted.
 
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
@@ -16,7 +16,7 @@ use crate::{
     counters,
     processes::current_comm,
     ring::{self, Put},
-    tls_call::Call,
+    tls_call::{self, Call, GATHERED_MAX},
     verifier,
 };
 
@@ -144,7 +144,7 @@ pub fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: i
         );
         let left = call.length - offset;
         touch_all::<CHUNK_MAX>(call.buffer + offset, left as u32, touch);
-        missing.note(put_rest(call, write, offset, left as u32), left);
+        missing.note(put_rest(call.buffer + offset, write, offset, left as u32), left);
         offset += left;
     }
     counters::add(Counter::TlsLostBytes, missing.lost);
@@ -154,6 +154,32 @@ pub fn put_large(call: &Call, write: u64, flow: u64, random: &[u64; 4], touch: i
         missing.skipped += call.length - offset;
     }
     put_end(write, missing.lost, missing.skipped);
+}
+
+/// What lies in several buffers, at most `CHUNK_MAX` bytes of each.
+#[inline(always)]
+pub fn put_gathered(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
+    if !put_head(call, write, flow, random) {
+        counters::add(Counter::TlsLostBytes, call.length);
+        return;
+    }
+    let (mut missing, mut offset, mut left_out) = (Missing { lost: 0, skipped: 0 }, 0, 0);
+    for place in 0..GATHERED_MAX {
+        let Some(buffer) = tls_call::gathered(call, place) else { break };
+        let taken = if buffer.length > CHUNK_MAX as u64 { CHUNK_MAX as u64 } else { buffer.length };
+        if taken != 0 {
+            missing.note(put_rest(buffer.at, write, offset, taken as u32), taken);
+        }
+        missing.forget();
+        left_out = verifier::forget(left_out + buffer.length - taken);
+        offset = verifier::forget(offset + buffer.length);
+    }
+    counters::add(Counter::TlsLostBytes, missing.lost);
+    counters::add(Counter::TlsNotResidentBytes, missing.skipped);
+    if left_out != 0 {
+        counters::add(Counter::TlsLimitBytes, left_out);
+    }
+    put_end(write, missing.lost, missing.skipped + left_out);
 }
 
 /// Puts records of `ROOM` bytes from `offset` on, at most `TURNS`, until no more than one is left; where it ended.
@@ -170,7 +196,7 @@ fn put_whole<const ROOM: usize, const TURNS: u64>(
             break;
         }
         touch_all::<ROOM>(call.buffer + offset, ROOM as u32, touch);
-        let put = put_data::<ROOM>(call, write, offset, ROOM as u32);
+        let put = put_data::<ROOM>(call.buffer + offset, write, offset, ROOM as u32);
         missing.note(put, ROOM as u64);
         missing.forget();
         offset += ROOM as u64;
@@ -202,21 +228,20 @@ impl Missing {
 }
 
 #[inline(always)]
-fn put_rest(call: &Call, write: u64, offset: u64, left: u32) -> Put {
+fn put_rest(from: u64, write: u64, offset: u64, left: u32) -> Put {
     match ring::class_of(left) {
-        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(call, write, offset, left),
-        3 => put_data::<{ CHUNK_CLASSES[3] }>(call, write, offset, left),
-        _ => put_data::<{ CHUNK_CLASSES[4] }>(call, write, offset, left),
+        0..=2 => put_data::<{ CHUNK_CLASSES[2] }>(from, write, offset, left),
+        3 => put_data::<{ CHUNK_CLASSES[3] }>(from, write, offset, left),
+        _ => put_data::<{ CHUNK_CLASSES[4] }>(from, write, offset, left),
     }
 }
 
 #[inline(always)]
-fn put_data<const ROOM: usize>(call: &Call, write: u64, offset: u64, len: u32) -> Put {
+fn put_data<const ROOM: usize>(from: u64, write: u64, offset: u64, len: u32) -> Put {
     if !ring::has_room_for_payload(ROOM as u64) {
         return Put::Full;
     }
     let record = TlsData { head: ring::head(TlsData::TAG, len), write, offset };
-    let from = call.buffer + offset;
     ring::put_with::<_, ROOM>(record, |room| read_user::<ROOM>(room, from, len))
 }
 

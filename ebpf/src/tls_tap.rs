@@ -68,16 +68,23 @@ fn capture(ctx: &ProbeContext, cookie: u64, touch: impl Touch) -> Result<(), Ski
     let call = tls_call::read(ctx, cookie, (task >> 32) as u32)?;
     refuse_second_probe(ctx, task, &call)?;
     let random = tls_call::random_of(&call);
+    let function = Site::function_of(call.cookie);
     let flow = match &bound_to(&random) {
         Some(bound) => accept(bound)?,
+        // A socket of NSS that has not shaken hands sends in clear, and the wire tells.
+        None if Function::takes_descriptor(function) && is_zero(&random) => {
+            return Err(Counter::TlsWriteNotTls);
+        }
         None => 0,
     };
     // Last, since what is not copied anyway need not be asked whose it is.
     tls_call::refuse_server(&call)?;
     see(call.tgid);
     let write = flows::new_id();
-    if Function::sends_file(Site::function_of(call.cookie)) {
+    if Function::sends_file(function) {
         tls_put::put_file(&call, write, flow, &random);
+    } else if Function::gathers(function) {
+        tls_put::put_gathered(&call, write, flow, &random);
     } else if call.length <= INLINE_MAX {
         tls_put::put_small(&call, write, flow, &random, touch);
     } else {
@@ -133,9 +140,14 @@ fn accept(bound: &Bound) -> Result<u64, Skip> {
 /// The flow with this random; none for zeros, which stand for a random that is not known or not drawn.
 #[inline(always)]
 pub fn bound_to(random: &[u64; 4]) -> Option<Bound> {
-    if random[0] | random[1] | random[2] | random[3] == 0 {
+    if is_zero(random) {
         return None;
     }
     // SAFETY: the value is copied out at once.
     unsafe { RANDOMS.get(random) }.copied()
+}
+
+#[inline(always)]
+fn is_zero(random: &[u64; 4]) -> bool {
+    random[0] | random[1] | random[2] | random[3] == 0
 }

@@ -1,4 +1,8 @@
-"""A connection that the real NSS encrypts, called as a C program calls it."""
+"""A connection that the real NSS encrypts, called as a C program calls it.
+
+The environment's NSS_LIBRARY is the file to load instead of the system's. What PR_Write sends it writes to a file too: a
+program's files are its own business.
+"""
 import ctypes
 import os
 
@@ -8,17 +12,33 @@ SHUTDOWN_SEND = 1
 SUCCESS = 0
 
 
+WRITE_ONLY = 2
+# PR_MAX_IOVECTOR_SIZE
+BUFFERS_MAX = 16
+FOR_EVER = 0xFFFFFFFF
+
+
+class IoVector(ctypes.Structure):
+    """PRIOVec"""
+
+    _fields_ = [("base", ctypes.c_char_p), ("length", ctypes.c_int)]
+
+
 class VersionRange(ctypes.Structure):
     """SSLVersionRange"""
 
     _fields_ = [("min", ctypes.c_uint16), ("max", ctypes.c_uint16)]
 
 
-nspr, nss, ssl = (ctypes.CDLL(name) for name in ("libnspr4.so", "libnss3.so", "libssl3.so"))
+library = os.environ.get("NSS_LIBRARY", "libssl3.so")
+nspr, nss, ssl = (ctypes.CDLL(name) for name in ("libnspr4.so", "libnss3.so", library))
 nspr.PR_ImportTCPSocket.restype = ctypes.c_void_p
 ssl.SSL_ImportFD.restype = ctypes.c_void_p
 ssl.SSL_ImportFD.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 nspr.PR_Write.argtypes = nspr.PR_Read.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32]
+nspr.PR_Send.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int, ctypes.c_uint32]
+nspr.PR_Writev.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32]
+nspr.PR_Open.restype = ctypes.c_void_p
 nspr.PR_Shutdown.argtypes = [ctypes.c_void_p, ctypes.c_int]
 nspr.PR_Close.argtypes = [ctypes.c_void_p]
 AuthenticatesCertificate = ctypes.CFUNCTYPE(
@@ -34,7 +54,13 @@ def check(result):
     return result
 
 
+def all_of(data, count):
+    if check(count) != len(data):
+        raise OSError(f"NSPR took {count} of {len(data)} bytes")
+
+
 check(nss.NSS_NoDB_Init(None))
+null_file = ctypes.c_void_p(nspr.PR_Open(b"/dev/null", WRITE_ONLY, 0))
 check(ssl.NSS_SetDomesticPolicy())
 
 
@@ -53,9 +79,17 @@ class NssStream:
         check(ssl.SSL_ForceHandshake(self.socket))
 
     def send(self, data):
-        count = check(nspr.PR_Write(self.socket, data, len(data)))
-        if count != len(data):
-            raise OSError(f"PR_Write took {count} of {len(data)} bytes")
+        for file in (null_file, self.socket):
+            all_of(data, nspr.PR_Write(file, data, len(data)))
+
+    def send_flagged(self, data):
+        all_of(data, nspr.PR_Send(self.socket, data, len(data), 0, FOR_EVER))
+
+    def send_gathered(self, data):
+        size = -(-len(data) // BUFFERS_MAX)
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        buffers = (IoVector * len(pieces))(*[IoVector(piece, len(piece)) for piece in pieces])
+        all_of(data, nspr.PR_Writev(self.socket, buffers, len(pieces), FOR_EVER))
 
     def finish(self):
         check(nspr.PR_Shutdown(self.socket, SHUTDOWN_SEND))

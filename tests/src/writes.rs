@@ -24,21 +24,25 @@ pub struct Write {
     pub text: String,
     /// Written from a file that was just mapped, no page of which the process has touched.
     pub mapped: bool,
-    /// With GnuTLS: by which of its functions.
+    /// With GnuTLS and NSS: by which of its functions.
     pub by: By,
 }
 
-/// How GnuTLS is given what to write.
+/// How GnuTLS or NSS is given what to write.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
-    /// `gnutls_record_send`, again and again until all is sent.
+    /// `gnutls_record_send`, again and again until all is sent; `PR_Write`, to a file too.
     #[default]
     Send,
     /// `gnutls_record_send_range`, once.
     SendRange,
     /// `gnutls_record_send` with pieces of a hundred bytes, between cork and uncork.
     SendCorked,
+    /// `PR_Send`.
+    SendFlagged,
+    /// `PR_Writev` with sixteen buffers.
+    SendGathered,
 }
 
 /// A TLS library.
@@ -97,7 +101,7 @@ impl Write {
         self
     }
 
-    /// The same by this function of GnuTLS.
+    /// The same by this function of the library.
     #[must_use]
     pub fn by(mut self, by: By) -> Self {
         self.by = by;

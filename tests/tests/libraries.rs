@@ -1,7 +1,9 @@
 //! Plaintext at the writing functions of GnuTLS and NSS, joined to the records on the wire: every byte, once.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use cprvagt_tests::held::asked_once;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
-use cprvagt_tests::writes::{self, By, Connection, Library, Write};
+use cprvagt_tests::writes::{self, By, Client, Connection, Library, Write};
 use cprvagt_tests::{Expected, Lab, Trial, payload};
 
 const NEEDS: [Need<'static>; 3] = [Need::Root, Need::Agent, Need::Program("/usr/bin/python3")];
@@ -21,6 +23,8 @@ const VERSIONS: [&str; 2] = ["1.3", "1.2"];
 const SIZES: [usize; 10] = [40, 99, 101, 1449, 16_383, 16_384, 16_385, 32_769, 65_537, 1 << 20];
 /// Room for all that a test sends at once: these tests are not about a full ring.
 const LARGE_RING: &str = "[capture]\nring_bytes = \"64 MiB\"\n";
+
+const NSS: &str = "/usr/lib/x86_64-linux-gnu/libssl3.so";
 
 /// Writes of each size by one function, in each version: all of it is inspected, each number is told once.
 fn check(name: &str, library: Library, by: By, versions: &'static [&'static str]) {
@@ -70,9 +74,76 @@ fn sends_of_every_size_are_inspected_to_their_last_byte() {
 #[test]
 fn what_nss_sends_is_inspected_to_its_last_byte() {
     let name = "what_nss_sends_is_inspected_to_its_last_byte";
-    if can_run(name, &[Need::Program("/usr/lib/x86_64-linux-gnu/libssl3.so")]) {
+    if can_run(name, &[Need::Program(NSS)]) {
         check(name, Library::Nss, By::Send, &VERSIONS);
     }
+}
+
+/// The system's NSS, of which the agent does not recognise the function that sends: the one before it in its table sets
+/// its last argument to zero by another instruction.
+fn unrecognised_nss(lab: &Lab) -> PathBuf {
+    const FUNCTIONS_ARE_ALIGNED: usize = 16;
+    let mut library = fs::read(NSS).unwrap();
+    for function in library.chunks_exact_mut(FUNCTIONS_ARE_ALIGNED) {
+        // xor %ecx,%ecx; jmp
+        if function.starts_with(&[0x31, 0xc9, 0xe9]) {
+            // sub %ecx,%ecx; jmp
+            function[0] = 0x29;
+        }
+    }
+    lab.scratch().write("libssl3.so", library).unwrap()
+}
+
+/// What is handed to NSPR for such an NSS is read there, once, and nothing else that is: not what a program writes to its
+/// files, nor what another program hands over for an NSS whose function is known.
+#[test]
+fn what_an_unknown_nss_sends_is_read_where_it_is_handed_to_nspr() {
+    let name = "what_an_unknown_nss_sends_is_read_where_it_is_handed_to_nspr";
+    if !can_run(name, &[&NEEDS[..], &[Need::Program(NSS)]].concat()) {
+        return;
+    }
+    /// A buffer of `PR_Writev` is read up to 32 KiB.
+    const SIZES: [usize; 7] = [40, 99, 1449, 16_384, 16_385, 65_537, 16 * 32_768];
+    const TAPS: [(By, &str); 3] =
+        [(By::Send, "nss.PR_Write"), (By::SendFlagged, "nss.PR_Send"), (By::SendGathered, "nss.PR_Writev")];
+    let mut lab = Lab::new().unwrap();
+    let config = lab.authority().server(HOST, &BOTH_VERSIONS).unwrap();
+    let address = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
+    let sink = Server::tcp(lab.network(), address, Speaks::Sink, Some(config)).unwrap();
+    let unknown = unrecognised_nss(&lab);
+    let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
+    let citizens = payload::citizens(50, 2 * VERSIONS.len() * TAPS.len() * SIZES.len());
+    let (mut expected, mut written, mut left) = (Vec::new(), 0, citizens.chunks(SIZES.len()));
+    for library in [Some(unknown), None] {
+        let mut connections = Vec::new();
+        for version in VERSIONS {
+            for ((by, tap), citizens) in TAPS.into_iter().zip(&mut left) {
+                let write = |(size, citizen): (usize, &String)| {
+                    Write::sized(size, &format!(" {}\n", payload::named(citizen))).by(by)
+                };
+                let writes = SIZES.into_iter().zip(citizens).map(write).collect();
+                connections
+                    .push(Connection::tls(address, HOST, writes).version(version).library(Library::Nss));
+                let tap = if library.is_some() { tap } else { Library::Nss.tap() };
+                expected.extend(
+                    citizens.iter().map(|citizen| Expected::tls(citizen, address, HOST, version).at(tap)),
+                );
+            }
+        }
+        written += connections.iter().map(Connection::bytes).sum::<usize>();
+        let client = Client::start(&lab, &connections, |command| {
+            command.envs(library.as_ref().map(|library| ("NSS_LIBRARY", library)));
+        });
+        client.unwrap().wait(SETTLE).unwrap();
+    }
+    assert!(sink.settle(SETTLE));
+    let seen = trial.stop().unwrap();
+    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
+    assert_eq!(sink.received().plain_bytes(), written as u64, "the lab lost something");
+    seen.assert_all_inspected(Some(sink.received().wire_bytes()), written as u64);
+    // What was written to files too, and all that the known NSS was given.
+    let calls = (VERSIONS.len() * SIZES.len()) as u64;
+    assert!(seen.counter("tls_write_not_tls_total") >= calls * (2 + 3), "{:?}", seen.counters);
 }
 
 /// Before TLS 1.3 only block ciphers can hide a length, and GnuTLS refuses the call with others.

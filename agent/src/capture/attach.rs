@@ -31,16 +31,19 @@ enum Library {
     OpenSsl,
     GnuTls,
     Nss,
+    /// What NSS sends through: its functions are given descriptors of any kind.
+    Nspr,
     Go,
 }
 
 impl Library {
-    const ALL: [Self; 4] = [Self::OpenSsl, Self::GnuTls, Self::Nss, Self::Go];
+    const ALL: [Self; 5] = [Self::OpenSsl, Self::GnuTls, Self::Nss, Self::Nspr, Self::Go];
 
     fn of(function: Function) -> Self {
         match function {
             Function::NssSecureSend => Self::Nss,
             it if Function::is_go(it as u32) => Self::Go,
+            it if Function::takes_descriptor(it as u32) => Self::Nspr,
             it if Function::is_gnutls(it as u32) => Self::GnuTls,
             _ => Self::OpenSsl,
         }
@@ -51,7 +54,7 @@ impl Library {
             Self::OpenSsl => &OPENSSL_ACCESSORS,
             Self::GnuTls => &GNUTLS_ACCESSORS,
             Self::Nss => &NSS_ACCESSORS,
-            Self::Go => &[],
+            Self::Nspr | Self::Go => &[],
         }
     }
 }
@@ -82,12 +85,34 @@ pub(super) fn read_symbols(file: &File) -> Option<Symbols> {
     let accessors = Library::ALL.into_iter().flat_map(Library::accessors);
     let names: Vec<_> = functions.chain(accessors.copied()).collect();
     let symbols = Symbols::read(file, &names)?;
-    Function::ALL.iter().any(|function| symbols.get(function.symbol()).is_some()).then_some(symbols)
+    let is_any_there = Function::ALL.iter().any(|function| symbols.get(function.symbol()).is_some());
+    (is_any_there || symbols.is_nss_without_send()).then_some(symbols)
 }
 
-/// The functions to probe: those that the file has, without those that call another of them to do their work.
-fn probed(symbols: &Symbols) -> impl Iterator<Item = (Function, &FunctionCode)> {
+/// Of an NSS whose function that sends was not found: where its sessions keep things, as part of a cookie. What it sends
+/// is then read as it is handed to NSPR.
+pub(super) fn places_for_nspr(symbols: &Symbols) -> Option<u64> {
+    let function = Function::NssSecureSend;
+    symbols
+        .is_nss_without_send()
+        .then(|| Site::places_of(cookie(0, function, false, Session::of(function, symbols))))
+}
+
+/// Whether a file has functions of NSPR.
+pub(super) fn has_nspr(symbols: &Symbols) -> bool {
+    probed(symbols, true).any(|(function, _)| Library::of(function) == Library::Nspr)
+}
+
+/// Whether a file has functions to probe.
+pub(super) fn has_any(symbols: &Symbols, nspr: bool) -> bool {
+    probed(symbols, nspr).next().is_some()
+}
+
+/// The functions to probe: those that the file has, without those that call another of them to do their work; NSPR's
+/// only if they are wanted, since a program writes its files and pipes with them too.
+fn probed(symbols: &Symbols, nspr: bool) -> impl Iterator<Item = (Function, &FunctionCode)> {
     let there = Function::ALL.into_iter().filter_map(|it| Some((it, symbols.get(it.symbol())?)));
+    let there = there.filter(move |(function, _)| nspr || Library::of(*function) != Library::Nspr);
     there.filter(|(function, code)| {
         !code.calls.iter().any(|callee| {
             let calls_back = |code: &FunctionCode| code.calls.contains(&function.symbol());
@@ -141,6 +166,8 @@ impl Session {
                     server: host_info.and_then(socket_end_word),
                 }
             }
+            // The kernel program takes the places from the NSS that the descriptor is of.
+            Library::Nspr => Self { random: None, via: None, server: None },
             // The kernel program takes the random from the hello as it is written.
             Library::Go => Self { random: None, via: None, server: Some(GO_IS_CLIENT) },
         }
@@ -199,11 +226,12 @@ impl TlsTap {
         programs: &mut Programs,
         probes: &mut Probes,
         readable: &Readable<'_>,
+        nspr: bool,
         attachment: u16,
     ) -> Result<Self, CaptureError> {
         let &Readable { file, path, symbols } = readable;
         let mut tap = Self { path: path.to_owned(), attachment, probes: Vec::new() };
-        for (function, code) in probed(symbols) {
+        for (function, code) in probed(symbols, nspr) {
             let session = Session::of(function, symbols);
             let reads = Function::reads(function as u32);
             let spots = match reads {
@@ -240,7 +268,7 @@ impl TlsTap {
                 tracing::debug!(path, name = function.symbol(), offset, cheap, returns, "probe attached");
             }
         }
-        tell(path, symbols);
+        tell(path, symbols, nspr);
         Ok(tap)
     }
 
@@ -256,15 +284,16 @@ impl TlsTap {
 }
 
 /// Says what is observed of a file, and which symbols are missing that would tell more.
-fn tell(path: &str, symbols: &Symbols) {
+fn tell(path: &str, symbols: &Symbols, nspr: bool) {
     let build_id = symbols.build_id.as_deref().unwrap_or("none");
-    let functions: Vec<_> = probed(symbols).map(|(function, _)| function).collect();
+    let functions: Vec<_> = probed(symbols, nspr).map(|(function, _)| function).collect();
     let is_there = |library: &Library| functions.iter().any(|it| Library::of(*it) == *library);
     let libraries: Vec<_> = Library::ALL.into_iter().filter(is_there).collect();
     let wanted = libraries.iter().flat_map(|library| library.accessors());
     let missing: Vec<_> = wanted.filter(|name| symbols.get(name).is_none()).collect();
-    let knows_random =
-        |it: &Function| Library::of(*it) == Library::Go || Session::of(*it, symbols).random.is_some();
+    let knows_random = |it: &Function| {
+        matches!(Library::of(*it), Library::Go | Library::Nspr) || Session::of(*it, symbols).random.is_some()
+    };
     let writes = |it: &&Function| !Function::reads(**it as u32);
     let random_known = functions.iter().filter(writes).all(knows_random);
     let functions: Vec<_> = functions.into_iter().map(Function::symbol).collect();
@@ -291,7 +320,7 @@ mod tests {
                 return;
             };
             let symbols = read_symbols(&library).unwrap();
-            let functions: Vec<_> = probed(&symbols).map(|(function, _)| function).collect();
+            let functions: Vec<_> = probed(&symbols, false).map(|(function, _)| function).collect();
             assert_eq!(functions, expected, "{path}");
             for function in functions {
                 let (library, session) = (Library::of(function), Session::of(function, &symbols));
@@ -315,5 +344,6 @@ mod tests {
         ];
         check("libgnutls.so.30", &gnutls);
         check("libssl3.so", &[Function::NssSecureSend]);
+        check("libnspr4.so", &[]);
     }
 }

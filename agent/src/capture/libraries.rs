@@ -20,7 +20,7 @@ use nix::sys::inotify::WatchDescriptor;
 use cprvagt_report::Moment;
 
 use super::{
-    attach::{Readable, TlsTap, read_symbols},
+    attach::{Readable, TlsTap, has_any, has_nspr, places_for_nspr, read_symbols},
     changes::{Changes, Stamp},
     error::CaptureError,
     load::Programs,
@@ -59,8 +59,19 @@ pub(super) struct Libraries {
     taps: Vec<Tapped>,
     attachments: u16,
     changes: Changes,
+    nspr: Nspr,
     /// When processes are looked through again for files that nobody uses.
     next_search: Option<Instant>,
+}
+
+/// The files of NSPR, which are probed if there is an NSS that cannot be.
+#[derive(Debug, Default)]
+struct Nspr {
+    is_wanted: bool,
+    /// Those that were looked at before, as the kernel tells them of a mapping.
+    known: Vec<FileKey>,
+    /// Whether all processes are to be looked through, since they have just become wanted.
+    is_search_due: bool,
 }
 
 /// What a mapped file is to us.
@@ -117,6 +128,7 @@ impl Libraries {
             taps: Vec::new(),
             attachments: 0,
             changes,
+            nspr: Nspr::default(),
             next_search: None,
         })
     }
@@ -136,6 +148,27 @@ impl Libraries {
     /// # Errors
     /// No file is probed, since a privilege is missing. Other refusals are told file by file.
     pub(super) fn attach_all(&mut self, programs: &mut Programs) -> Result<(), CaptureError> {
+        self.nspr.is_search_due = false;
+        let mut refused = self.attach_each(programs);
+        if self.nspr.is_search_due {
+            self.nspr.is_search_due = false;
+            refused.extend(self.attach_each(programs));
+        }
+        if self.taps.is_empty()
+            && let Some(place) = refused.iter().position(|it| matches!(it, CaptureError::Privilege { .. }))
+        {
+            return Err(refused.swap_remove(place));
+        }
+        refused.iter().for_each(warn_refused);
+        Ok(())
+    }
+
+    /// Whether [`Self::attach_all`] would find files that were left out before.
+    pub(super) fn is_search_due(&self) -> bool {
+        self.nspr.is_search_due
+    }
+
+    fn attach_each(&mut self, programs: &mut Programs) -> Vec<CaptureError> {
         let mut refused = Vec::new();
         for mapping in mapped_files() {
             if let Look::New(file) = self.look_at(&mapping) {
@@ -152,13 +185,7 @@ impl Libraries {
                 refused.extend(self.attach_file(programs, &file, &path.display().to_string(), None).err());
             }
         }
-        if self.taps.is_empty()
-            && let Some(place) = refused.iter().position(|it| matches!(it, CaptureError::Privilege { .. }))
-        {
-            return Err(refused.swap_remove(place));
-        }
-        refused.iter().for_each(warn_refused);
-        Ok(())
+        refused
     }
 
     /// The file of a mapping, if it was not looked at yet or is not any more what it was then.
@@ -342,6 +369,15 @@ impl Libraries {
         // A folder may be named like a number, and this name goes to the log.
         let path = Scrubber::at(Moment::now().0.as_second()).name(readable.path);
         let readable = Readable { path: path.as_str(), ..*readable };
+        if let Some(places) = places_for_nspr(readable.symbols) {
+            self.turn_to_nspr(programs, readable.path, places)?;
+        }
+        if !self.nspr.is_wanted && has_nspr(readable.symbols) && self.nspr.known.len() < TAPS_MAX {
+            self.nspr.known.extend(mapping.map(|mapping| mapping.file));
+        }
+        if !has_any(readable.symbols, self.nspr.is_wanted) {
+            return Ok(());
+        }
         // Before it is compared with what was read: whatever is written from now on is told.
         let watch = self.changes.watch(readable.file);
         if let Err(error) = &watch {
@@ -373,6 +409,26 @@ impl Libraries {
         Ok(())
     }
 
+    /// From now on what is handed to NSPR is read too.
+    fn turn_to_nspr(&mut self, programs: &mut Programs, path: &str, places: u64) -> Result<(), CaptureError> {
+        tracing::warn!(
+            path,
+            "NSS's own writing function was not found: PR_Write, PR_Send and PR_Writev are probed instead, which costs a \
+             program more with each call"
+        );
+        programs.set_nss_places(places)?;
+        self.nspr.is_wanted = true;
+        self.nspr.is_search_due |= !self.nspr.known.is_empty();
+        for file in std::mem::take(&mut self.nspr.known) {
+            self.forget(file);
+            // One that has other functions too.
+            if let Some(index) = self.taps.iter().position(|it| it.mapped_as == file) {
+                self.detach(index);
+            }
+        }
+        Ok(())
+    }
+
     fn put(
         &mut self,
         programs: &mut Programs,
@@ -388,7 +444,7 @@ impl Libraries {
             return Ok(());
         }
         let attachment = self.free_attachment();
-        let tap = TlsTap::attach(programs, &mut self.probes, readable, attachment)?;
+        let tap = TlsTap::attach(programs, &mut self.probes, readable, self.nspr.is_wanted, attachment)?;
         self.taps.push(tapped(tap));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{borrow::Borrow, fs::File, path::Path};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{
-        HashMap, Map, MapData,
+        Array, HashMap, Map, MapData,
         lpm_trie::{Key as PrefixKey, LpmTrie},
     },
     programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, RawTracePoint, SockOps},
@@ -139,6 +139,13 @@ impl Programs {
             let _ = calls.remove(&thread);
         }
         Ok(())
+    }
+
+    /// Has the sessions of an NSS looked for behind the descriptors that NSPR is given; the places are part of a cookie.
+    pub(super) fn set_nss_places(&mut self, places: u64) -> Result<(), CaptureError> {
+        const NAME: &str = "NSS_PLACES";
+        let mut array = Array::<_, u64>::try_from(self.map_mut(NAME)?).map_err(CaptureError::map(NAME))?;
+        array.set(0, places, 0).map_err(CaptureError::map(NAME))
     }
 
     /// Passes on what the programs have to say for themselves.

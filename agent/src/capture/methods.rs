@@ -4,6 +4,8 @@
 //! which the second, `accept`, is absent. That of TLS sockets has a `write` that only sets its last argument to zero
 //! and jumps to `send`, which is `ssl_SecureSend(ss, buffer, length, flags)`: what every way to write comes through.
 //!
+//! *Invariants*: an NSS is known by the code of that `write` alone, since a kernel program that is handed one of its
+//! descriptors tells it so from others (`find_session` in `ebpf/src/tls_call.rs`).
 //! *Limits*: tables in `.data.rel.ro`.
 //! *Not here*: whether the file is NSS's. The caller asks for what it exports first.
 

@@ -172,7 +172,9 @@ impl Capture {
                 warn_refused(&error);
             }
         }
-        if lost && let Err(error) = libraries.attach_all(programs) {
+        if (lost || libraries.is_search_due())
+            && let Err(error) = libraries.attach_all(programs)
+        {
             warn_refused(&error);
         }
         let is_expected = announced.as_mut().is_some_and(|it| it.settle(&seen, &missed, Instant::now()));

@@ -43,8 +43,10 @@ type Finder = fn(&Elf<'_>, &str) -> Option<u64>;
 /// Functions that a file may have without a symbol: the function, a symbol that such a file has, and what finds it.
 const UNNAMED: [(Function, Option<&str>, Finder); 2] = [
     (Function::GoWriteRecord, None, pclntab::find),
-    (Function::NssSecureSend, Some("SSL_ExportKeyingMaterial"), methods::find),
+    (Function::NssSecureSend, Some(NSS_EXPORT), methods::find),
 ];
+/// What only NSS's part that speaks TLS exports.
+const NSS_EXPORT: &str = "SSL_ExportKeyingMaterial";
 
 /// What code is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +114,17 @@ impl Symbols {
         if let (true, Some(build_id)) = (functions.is_empty(), &build_id) {
             functions = collect_apart(build_id, names, &elf).unwrap_or_default();
         }
+        // One that is known by name alone would be taken for unknown where it counts.
+        functions.retain(|(name, _)| *name != Function::NssSecureSend.symbol());
         find_unnamed(&elf, names, &mut functions);
         find_calls(&elf, names, &mut functions);
         find_tails(&elf, &mut functions);
         Some(Self { build_id, functions })
+    }
+
+    /// Whether this is an NSS whose function that sends was not found.
+    pub(super) fn is_nss_without_send(&self) -> bool {
+        self.get(NSS_EXPORT).is_some() && self.get(Function::NssSecureSend.symbol()).is_none()
     }
 
     /// The function of this name.

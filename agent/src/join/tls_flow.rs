@@ -333,11 +333,17 @@ impl TlsFlow {
         self.pending.front().map(Pending::fragment)
     }
 
-    /// Programs may ask for short fragments; a signal is shorter still.
+    /// Programs may ask for short fragments, and a library that chooses may have little left of one of several buffers; a
+    /// signal is shorter still, and does not come amid the records of such a call.
     fn take_piece(&self, length: Length) -> Option<u64> {
-        let fragment = self.pending.front()?.fragment();
+        let front = self.pending.front()?;
+        let least = match (front.whole, front.sent) {
+            (true, 1..) => 1,
+            (true, 0) => SIGNAL_LEN_MAX + 1,
+            (false, _) => FRAGMENT_MIN,
+        };
         match length.plain {
-            PlainLen::Exact(len) => Some(len as u64).filter(|len| (FRAGMENT_MIN..fragment).contains(len)),
+            PlainLen::Exact(len) => Some(len as u64).filter(|len| (least..front.fragment()).contains(len)),
             _ => None,
         }
     }

@@ -359,6 +359,23 @@ proptest::proptest! {
     }
 }
 
+/// NSS makes records of several buffers, and may have little left of one; what follows the last is a signal again.
+#[test]
+fn what_is_gathered_may_leave_in_the_smallest_pieces() {
+    let function = cprvagt_abi::Function::PrWritev as u32;
+    let mut flow = TlsFlow::default();
+    flow.answered(0x0303, 0xC02F);
+    assert!(flow.write(CallSample { function, ..CallSample::default() }.whole(&[b'a'; 8202])).is_some());
+    for (plain, left) in [(8192, 1), (2, 1), (8, 0)] {
+        let (carried, _) = flow.record(RecordHeader { content: 23, length: plain + 24 });
+        assert_eq!((carried.inspected, carried.unseen), (plain.into(), 0));
+        assert_eq!(flow.pending.len(), left, "{plain}");
+    }
+    let (carried, _) = flow.record(RecordHeader { content: 23, length: 2 + 24 });
+    assert_eq!((carried.inspected, carried.protocol), (0, 5 + 26));
+    assert!(!flow.is_doubtful());
+}
+
 /// Go sends a write in records of its own choice, short ones first, and never the same bytes twice without meaning it.
 #[test]
 fn what_leaves_whole_is_taken_piece_by_piece() {

@@ -86,6 +86,9 @@ impl Write {
             Some(Function::GnutlsSendRange) => "gnutls.gnutls_record_send_range",
             Some(Function::GnutlsSendEarlyData) => "gnutls.gnutls_record_send_early_data",
             Some(Function::NssSecureSend) => "nss.ssl_SecureSend",
+            Some(Function::PrWrite) => "nss.PR_Write",
+            Some(Function::PrSend) => "nss.PR_Send",
+            Some(Function::PrWritev) => "nss.PR_Writev",
             Some(Function::GoWriteRecord) => "go.crypto/tls",
             Some(Function::SslSendfile) => "openssl.SSL_sendfile",
             Some(Function::SslRead) => "openssl.SSL_read",
@@ -101,9 +104,10 @@ impl Write {
     }
 
     /// Whether the library returns only when it has sent all of it: no call brings the same bytes again, and none is
-    /// passed over. It may choose the length of its records, as Go does, which begins with short ones.
+    /// passed over. It may choose the length of its records, as Go does, which begins with short ones, and NSS, which
+    /// makes them of one buffer after the other.
     pub const fn leaves_whole(&self) -> bool {
-        Function::is_go(self.call.function)
+        Function::is_go(self.call.function) || Function::gathers(self.call.function)
     }
 
     /// Those of the skipped bytes that lie beyond what is copied of one write.

@@ -56,6 +56,8 @@ pub enum Counter {
     TlsWriteCorked,
     /// TLS writes that a second probe on the same file reported again.
     TlsWriteTwice,
+    /// Calls that write to descriptors which are no TLS session's, or to a session that is read elsewhere.
+    TlsWriteNotTls,
     /// TLS reads of clients, and of sessions whose end is not known: not copied.
     TlsReadClient,
     /// TLS reads of servers that began: what they bring is looked at where they return.
@@ -105,6 +107,7 @@ impl Counter {
             "tls_write_protocol_total",
             "tls_write_corked_total",
             "tls_write_twice_total",
+            "tls_write_not_tls_total",
             "tls_read_client_total",
             "tls_read_begun_total",
             "tls_read_body_total",

@@ -71,11 +71,18 @@ pub enum Function {
     SslReadEx = 13,
     /// `gnutls_record_recv(session, void *, size_t)`.
     GnutlsRecv = 14,
+    /// NSPR: `PR_Write(PRFileDesc *, const void *, PRInt32)`, of descriptors that NSS encrypts; as the next two where
+    /// [`Function::NssSecureSend`] is not found.
+    PrWrite = 15,
+    /// NSPR: `PR_Send(PRFileDesc *, const void *, PRInt32, PRIntn, PRIntervalTime)`.
+    PrSend = 16,
+    /// NSPR: `PR_Writev(PRFileDesc *, const PRIOVec *, PRInt32, PRIntervalTime)`.
+    PrWritev = 17,
 }
 
 impl Function {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::SslWrite,
         Self::SslWriteEx,
         Self::SslWriteEx2,
@@ -90,13 +97,16 @@ impl Function {
         Self::SslRead,
         Self::SslReadEx,
         Self::GnutlsRecv,
+        Self::PrWrite,
+        Self::PrSend,
+        Self::PrWritev,
     ];
 
     /// The function with this number, if there is one.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
-            1..=14 => Some(Self::ALL[number as usize - 1]),
+            1..=17 => Some(Self::ALL[number as usize - 1]),
             _ => None,
         }
     }
@@ -119,6 +129,9 @@ impl Function {
             Self::SslRead => "SSL_read",
             Self::SslReadEx => "SSL_read_ex",
             Self::GnutlsRecv => "gnutls_record_recv",
+            Self::PrWrite => "PR_Write",
+            Self::PrSend => "PR_Send",
+            Self::PrWritev => "PR_Writev",
         }
     }
 
@@ -147,10 +160,25 @@ impl Function {
         number == Self::SslSendfile as u32
     }
 
+    /// Whether the function with this number is NSPR's: it is given a descriptor, which may be a session's or anything
+    /// else that can be written to.
+    #[must_use]
+    pub const fn takes_descriptor(number: u32) -> bool {
+        number >= Self::PrWrite as u32 && number <= Self::PrWritev as u32
+    }
+
+    /// Whether the function with this number is given a list of buffers, and how many.
+    #[must_use]
+    pub const fn gathers(number: u32) -> bool {
+        number == Self::PrWritev as u32
+    }
+
     /// Whether the function with this number takes its length as an `int`: the rest of the register is not defined.
     #[must_use]
     pub const fn takes_int(number: u32) -> bool {
-        number == Self::SslWrite as u32 || number == Self::NssSecureSend as u32
+        number == Self::SslWrite as u32
+            || number == Self::NssSecureSend as u32
+            || Self::takes_descriptor(number)
     }
 
     /// Whether the function with this number sends one record at most, and leaves the rest of a longer buffer to
@@ -165,6 +193,8 @@ impl Site {
     /// The place is not known, or there is none.
     pub const NONE: u16 = u16::MAX;
     const RETURNS: u64 = 1 << 47;
+    /// The part of a cookie that says where a session keeps things.
+    const PLACES: u64 = (1 << 40) - 1;
     const FUNCTION: u32 = 0x7f;
 
     /// The attach cookie.
@@ -182,6 +212,19 @@ impl Site {
             | (server as u64) << 32
             | (self.via as u64) << 16
             | self.random as u64
+    }
+
+    /// What a cookie says of where a session keeps things; never zero, since a session has its random somewhere or the
+    /// place is [`Site::NONE`].
+    #[must_use]
+    pub const fn places_of(cookie: u64) -> u64 {
+        cookie & Self::PLACES
+    }
+
+    /// A cookie with the places of another one.
+    #[must_use]
+    pub const fn with_places(cookie: u64, places: u64) -> u64 {
+        cookie & !Self::PLACES | places
     }
 
     /// Number of the attachment in a cookie.
@@ -251,6 +294,19 @@ mod tests {
             assert_eq!((Site::server_of(cookie), Site::is_one_bit(cookie)), (bytes, one_bit));
             assert_eq!(Site::via_of(cookie), 0xa8);
             assert_eq!(Site::random_of(cookie), 0x1234);
+            let other = Site {
+                attachment: 7,
+                function: Function::PrSend,
+                returns: false,
+                server: None,
+                via: 1,
+                random: 2,
+            };
+            let taken = Site::with_places(other.pack(), Site::places_of(cookie));
+            assert_eq!(
+                Site { attachment: 7, function: Function::PrSend, returns: false, ..site }.pack(),
+                taken
+            );
         }
     }
 
@@ -262,8 +318,10 @@ mod tests {
             assert_eq!(Function::is_go(function as u32), function.symbol().starts_with("crypto/tls."));
             let reads = ["_read", "_recv"].iter().any(|it| function.symbol().contains(it));
             assert_eq!(Function::reads(function as u32), reads);
+            assert_eq!(Function::takes_descriptor(function as u32), function.symbol().starts_with("PR_"));
+            assert_eq!(Function::gathers(function as u32), function.symbol().ends_with("_Writev"));
         }
         assert_eq!(Function::from_number(0), None);
-        assert_eq!(Function::from_number(15), None);
+        assert_eq!(Function::from_number(18), None);
     }
 }
