@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const NEEDS: [Need<'static>; 6] = [
     Need::Program("/usr/include/openssl/ssl.h"),
 ];
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/openssl_client.c");
-const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
+const DEBUG_FOLDER: &str = "/usr/lib/debug";
 const SETTLE: Duration = Duration::from_secs(120);
 
 fn succeed(command: &mut Command) -> String {
@@ -54,10 +55,14 @@ struct DebugFile(PathBuf);
 
 impl DebugFile {
     fn install(program: &Path) -> Self {
+        Self::install_in(Path::new(DEBUG_FOLDER), program)
+    }
+
+    fn install_in(debug_folder: &Path, program: &Path) -> Self {
         let notes = succeed(Command::new("readelf").arg("--notes").arg(program));
         let build_id = notes.lines().find_map(|line| line.trim().strip_prefix("Build ID: ")).unwrap();
         let (folder, name) = build_id.split_at(2);
-        let folder = Path::new(DEBUG_FILES).join(folder);
+        let folder = debug_folder.join(".build-id").join(folder);
         fs::create_dir_all(&folder).unwrap();
         let file = Self(folder.join(format!("{name}.debug")));
         succeed(Command::new("objcopy").arg("--only-keep-debug").args([program, &file.0]));
@@ -145,6 +150,28 @@ fn with_a_debug_file_it_is_read() {
         Some(file)
     };
     check("with_a_debug_file_it_is_read", 52, prepare, is_told);
+}
+
+/// One that only the program's own mount namespace has, as in a container.
+#[test]
+fn with_a_debug_file_of_its_container_it_is_read() {
+    let name = "with_a_debug_file_of_its_container_it_is_read";
+    if !can_run(name, &[&NEEDS[..], &[Need::Program("unshare")]].concat()) {
+        return;
+    }
+    let mut lab = Lab::new().unwrap();
+    let program = program(&lab, "klient");
+    let folder = lab.scratch().path().join("debug");
+    let _debug_file = DebugFile::install_in(&folder, &program);
+    strip(&program);
+    fs::create_dir_all(DEBUG_FOLDER).unwrap();
+    let [program, folder] = [&program, &folder].map(|path| path.display());
+    let contained = format!("mount --bind {folder} {DEBUG_FOLDER} && exec {program} \"$@\"");
+    let script = format!("#!/bin/sh\nexec unshare --mount sh -c '{contained}' -- \"$@\"\n");
+    let script = lab.scratch().write("contained", script).unwrap();
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let recipients = lab.recipient_of_each_version().unwrap();
+    check_program(&lab, &script, 57, &recipients, is_told);
 }
 
 /// One that has the name of another program's: its places would be wrong.

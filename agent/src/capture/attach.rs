@@ -79,12 +79,12 @@ pub(super) struct Readable<'a> {
     pub symbols: &'a Symbols,
 }
 
-/// The symbols of a file that has functions to probe.
-pub(super) fn read_symbols(file: &File) -> Option<Symbols> {
+/// The symbols of a file that has functions to probe, which this process may have mapped.
+pub(super) fn read_symbols(file: &File, process: Option<u32>) -> Option<Symbols> {
     let functions = Function::ALL.into_iter().map(Function::symbol);
     let accessors = Library::ALL.into_iter().flat_map(Library::accessors);
     let names: Vec<_> = functions.chain(accessors.copied()).collect();
-    let symbols = Symbols::read(file, &names)?;
+    let symbols = Symbols::read(file, &names, process)?;
     let is_any_there = Function::ALL.iter().any(|function| symbols.get(function.symbol()).is_some());
     (is_any_there || symbols.is_nss_without_send()).then_some(symbols)
 }
@@ -319,7 +319,7 @@ mod tests {
                 println!("skipped: libraries_of_this_machine_are_understood ({name}): it is not there");
                 return;
             };
-            let symbols = read_symbols(&library).unwrap();
+            let symbols = read_symbols(&library, None).unwrap();
             let functions: Vec<_> = probed(&symbols, false).map(|(function, _)| function).collect();
             assert_eq!(functions, expected, "{path}");
             for function in functions {

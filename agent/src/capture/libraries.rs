@@ -27,7 +27,7 @@ use super::{
     mapped::mapped_files,
     mappings::{FileKey, Mapping},
     probes::Probes,
-    symbols::Symbols,
+    symbols::{Symbols, open_regular},
     users::Users,
 };
 use crate::{scrub::Scrubber, tls_files::SharedLibrary};
@@ -350,7 +350,7 @@ impl Libraries {
         path: &str,
         mapping: Option<&Mapping>,
     ) -> Result<(), CaptureError> {
-        match read_symbols(file) {
+        match read_symbols(file, mapping.map(|mapping| mapping.pid)) {
             Some(symbols) => self.attach(programs, &Readable { file, path, symbols: &symbols }, mapping),
             None => Ok(()),
         }
@@ -485,11 +485,6 @@ fn open_as_seen_by(mapping: &Mapping) -> Option<File> {
 
 fn through_root(mapping: &Mapping) -> String {
     format!("/proc/{}/root{}", mapping.pid, mapping.path)
-}
-
-/// Opens a file that is a file: opening a device or a pipe may block or have effects.
-fn open_regular(path: &Path) -> Option<File> {
-    fs::metadata(path).ok()?.is_file().then(|| File::open(path).ok())?
 }
 
 fn key_of(metadata: &Metadata) -> Option<FileKey> {

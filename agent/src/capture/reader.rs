@@ -92,7 +92,7 @@ fn read_all(waiting: &Receiver<Job>, results: &Sender<ReadFile>, bell: &EventFd)
         // The next one stands at the end.
         jobs.sort_by_key(|job| SharedLibrary::of(&job.mapping.path).is_some());
         let Some(Job { file, mapping }) = jobs.pop() else { continue };
-        let Some(symbols) = read_symbols(&file) else { continue };
+        let Some(symbols) = read_symbols(&file, Some(mapping.pid)) else { continue };
         if results.send(ReadFile { file, mapping, symbols }).is_err() {
             return;
         }

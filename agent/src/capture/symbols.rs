@@ -5,7 +5,7 @@
 //! *Limits*: [`PIECE_BYTES_MAX`] bytes of a file are read at once; a file with a larger table has no symbols.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +31,8 @@ const PIECE_BYTES_MAX: u64 = 128 << 20;
 /// Sections of a file; a compiler that puts each function into one of its own does so before the file is linked.
 const SECTIONS_MAX: usize = 4096;
 
-/// Where packages of debug symbols put them, on this host; a container's own are not looked for.
-const DEBUG_FILES: &str = "/usr/lib/debug/.build-id";
+/// Where packages of debug symbols put them, below the root of a process.
+const DEBUG_FILES: &str = "usr/lib/debug/.build-id";
 
 /// Longest name that is compared: those of our functions are shorter.
 const NAME_MAX: usize = 64;
@@ -95,11 +95,12 @@ pub(super) struct Symbols {
 
 impl Symbols {
     /// Looks up `names` in the dynamic symbol table, then, if none is there, in the full one, then in that of the
-    /// file's debug file, if this host has it; `None` when the file is not an ELF file of this machine.
+    /// file's debug file, if a process that has mapped the file, or this host, has it; `None` when the file is not an
+    /// ELF file of this machine.
     ///
     /// The full table of a large program takes a hundred times longer to read than the dynamic one, and a
     /// program that was just started writes meanwhile.
-    pub(super) fn read(file: &File, names: &[&'static str]) -> Option<Self> {
+    pub(super) fn read(file: &File, names: &[&'static str], process: Option<u32>) -> Option<Self> {
         let cache = ReadCache::new(file);
         let elf = Elf::parse(Pieces(&cache)).ok()?;
         let is_for_others = Machine::of(elf.architecture()) != Some(Machine::HERE);
@@ -112,7 +113,10 @@ impl Symbols {
             functions = collect(&elf, SHT_SYMTAB, names, &elf).unwrap_or_default();
         }
         if let (true, Some(build_id)) = (functions.is_empty(), &build_id) {
-            functions = collect_apart(build_id, names, &elf).unwrap_or_default();
+            let own = process.map(|process| PathBuf::from(format!("/proc/{process}/root")));
+            let roots = own.into_iter().chain([PathBuf::from("/")]);
+            let mut apart = roots.filter_map(|root| collect_apart(&root, build_id, names, &elf));
+            functions = apart.next().unwrap_or_default();
         }
         // One that is known by name alone would be taken for unknown where it counts.
         functions.retain(|(name, _)| *name != Function::NssSecureSend.symbol());
@@ -158,18 +162,24 @@ impl<'a> ReadRef<'a> for Pieces<'a> {
 
 /// The functions of a file that keeps its symbols in another one.
 fn collect_apart(
+    root: &Path,
     build_id: &str,
     names: &[&'static str],
     code: &Elf<'_>,
 ) -> Option<Vec<(&'static str, FunctionCode)>> {
-    let file = File::open(debug_file(build_id)?).ok()?;
+    let file = open_regular(&root.join(debug_file(build_id)?))?;
     let cache = ReadCache::new(&file);
     let elf = Elf::parse(Pieces(&cache)).ok()?;
     let is_its = elf.build_id().ok().flatten().map(hex).is_some_and(|it| it == build_id);
     if is_its { collect(&elf, SHT_SYMTAB, names, code) } else { None }
 }
 
-/// Where a debug file of this build id is installed (gdb's manual, "Separate Debug Files").
+/// Opens a file that is a file: opening a device or a pipe may block or have effects.
+pub(super) fn open_regular(path: &Path) -> Option<File> {
+    fs::metadata(path).ok()?.is_file().then(|| File::open(path).ok())?
+}
+
+/// Where a debug file of this build id is installed, below a root (gdb's manual, "Separate Debug Files").
 fn debug_file(build_id: &str) -> Option<PathBuf> {
     let (folder, name) = build_id.split_at_checked(2)?;
     Some(Path::new(DEBUG_FILES).join(folder).join(format!("{name}.debug")))
@@ -356,7 +366,7 @@ mod tests {
     fn a_function_of_this_program_is_found_with_its_code() {
         std::hint::black_box(cprvagt_symbols_probe());
         let program = File::open("/proc/self/exe").unwrap();
-        let symbols = Symbols::read(&program, &SYMBOLS).unwrap();
+        let symbols = Symbols::read(&program, &SYMBOLS, None).unwrap();
         let function = symbols.get(SYMBOLS[1]).unwrap();
         // SAFETY: code of this program, which is there as long as it runs.
         let own =
@@ -375,7 +385,7 @@ mod tests {
         };
         let names =
             ["gnutls_record_send", "gnutls_record_send2", "gnutls_record_uncork", "gnutls_record_cork"];
-        let symbols = Symbols::read(&library, &names).unwrap();
+        let symbols = Symbols::read(&library, &names, None).unwrap();
         let calls = |name| symbols.get(name).unwrap().calls.as_slice();
         assert_eq!(calls("gnutls_record_send"), ["gnutls_record_send2"]);
         assert_eq!(calls("gnutls_record_uncork"), ["gnutls_record_send"]);
@@ -385,8 +395,8 @@ mod tests {
     #[test]
     fn a_debug_file_is_named_after_the_build_id() {
         for (build_id, expected) in [
-            ("b65cf41f9b1e", Some("/usr/lib/debug/.build-id/b6/5cf41f9b1e.debug")),
-            ("b6", Some("/usr/lib/debug/.build-id/b6/.debug")),
+            ("b65cf41f9b1e", Some("usr/lib/debug/.build-id/b6/5cf41f9b1e.debug")),
+            ("b6", Some("usr/lib/debug/.build-id/b6/.debug")),
             ("b", None),
             ("", None),
         ] {
