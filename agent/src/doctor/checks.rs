@@ -133,8 +133,9 @@ pub(super) fn library_discovery(machine: &Machine) -> Finding {
     if let Some(value) = machine.text(setting) {
         let value = value.trim();
         let what = format!(
-            "the kernel tells when a program maps a library; perf_event_paranoid is {value}: hearing it {}, opening \
-             a probe takes CAP_SYS_ADMIN at any value",
+            "the kernel tells when a program maps a library; {}; perf_event_paranoid is {value}: hearing it {}, \
+             opening a probe takes CAP_SYS_ADMIN at any value",
+            wakes_for(machine),
             hearing_takes(value)
         );
         return works("library watch", what);
@@ -147,6 +148,17 @@ pub(super) fn library_discovery(machine: &Machine) -> Finding {
 
 /// What `kernel.perf_event_paranoid` asks of who wants to hear of all processes. The kernel's own levels end at 2;
 /// Debian's default is 3.
+/// Which mapped files wake the agent.
+fn wakes_for(machine: &Machine) -> &'static str {
+    let announces = ["/sys/kernel/btf/vmlinux", "/sys/bus/event_source/devices/kprobe/type"];
+    if announces.iter().all(|path| machine.path(path).exists()) {
+        "files that it knows already wake nobody"
+    } else {
+        "it has no kprobes or no BTF, so every mapped file wakes the agent, which takes a few times as much of a core \
+         where programs start all the time"
+    }
+}
+
 fn hearing_takes(paranoid: &str) -> &'static str {
     match paranoid.parse::<i32>() {
         Ok(i32::MIN..=-1) => "takes no capability",
@@ -192,7 +204,7 @@ pub(super) fn type_information(machine: &Machine) -> Finding {
     if machine.path(path).exists() {
         return works("type information", path);
     }
-    let lost = "nothing that this version observes; programs are loaded without it";
+    let lost = "nothing that is observed; every file that a program maps wakes the agent";
     let remedy = "use a kernel built with CONFIG_DEBUG_INFO_BTF";
     lacking(works("type information", format!("no BTF: {path} is not there")), State::Reduced, lost, remedy)
 }

@@ -115,6 +115,19 @@ fn what_performance_events_take_is_told() {
 }
 
 #[test]
+fn what_wakes_the_agent_is_told() {
+    let kprobes = ("sys/bus/event_source/devices/kprobe/type", "8\n");
+    let (known, every) = ("files that it knows already wake nobody", "every mapped file wakes the agent");
+    let without_types = [kprobes, ("sys/kernel/btf/vmlinux", "")];
+    for (changes, told) in [(&[kprobes][..], known), (&[], every), (&without_types, every)] {
+        let (_dir, machine) = machine(changes);
+        let findings = examine(&machine, loads, LANDLOCK);
+        let finding = findings.iter().find(|it| it.capability == "library watch").unwrap();
+        assert!(finding.what.contains(told), "{finding:?}");
+    }
+}
+
+#[test]
 fn what_the_kernel_said_is_told() {
     let (_dir, machine) = machine(&[]);
     let findings = examine(&machine, || Err("Operation not permitted (os error 1)".to_owned()), LANDLOCK);

@@ -71,6 +71,7 @@ const TESTS: [(&str, &[&str]); 13] = [
         "NSS",
         &[
             "libraries::what_nss_sends_is_inspected_to_its_last_byte",
+            "libraries::what_an_unknown_nss_sends_is_read_where_it_is_handed_to_nspr",
             "clients::tstclnt",
             "firefox::a_page_that_is_opened_is_told",
         ],
@@ -81,6 +82,7 @@ const TESTS: [(&str, &[&str]); 13] = [
             "go::writes_of_every_size_are_inspected_to_their_last_byte",
             "linked::with_its_symbols_it_is_read",
             "linked::with_a_debug_file_it_is_read",
+            "linked::with_a_debug_file_of_its_container_it_is_read",
             "clients::curl_with_boringssl",
             "linked::aws_lc_is_read",
             "linked::libressl_is_read",
