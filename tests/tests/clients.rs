@@ -6,16 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cprvagt_tests::held::Held;
 use cprvagt_tests::live::{Need, can_run};
-use cprvagt_tests::network::Family;
 use cprvagt_tests::scratch::{Scratch, unique_name};
 use cprvagt_tests::writes::Library;
-use cprvagt_tests::{Expected, Lab, Trial, binary, payload};
+use cprvagt_tests::{Lab, Trial, binary, payload};
 
 const SETTLE: Duration = Duration::from_secs(120);
 
@@ -220,45 +217,6 @@ fn git() {
         tap: Library::Gnutls.tap(),
     };
     check("git", &client);
-}
-
-/// It asks in clear whether the server speaks TLS, and goes on in TLS.
-#[test]
-fn psql() {
-    let needs = [Need::Root, Need::Agent, Need::Program("/usr/bin/python3"), Need::Program("psql")];
-    if !can_run("psql", &needs) {
-        return;
-    }
-    let mut lab = Lab::new().unwrap();
-    let host = "db.analyse.example";
-    let [certificate, key] = lab.authority().files(lab.scratch(), host).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/postgres_server.py");
-    let trial = Trial::start(&lab, "", &[]).unwrap();
-    let citizens = payload::citizens(49, 2);
-    let mut expected = Vec::new();
-    for (citizen, version) in citizens.iter().zip(["1.2", "1.3"]) {
-        let address = lab.spare_address(Family::V4).unwrap();
-        let mut server = Command::new("/usr/bin/python3");
-        server.arg(script).arg(address.to_string()).args([&certificate, &key]);
-        let server = lab.network().inside(|| Held::start_listening(&mut server)).unwrap();
-        let text = payload::named(citizen);
-        let query = format!("INSERT INTO sag (notat) VALUES ('{text}');\n");
-        let query = lab.scratch().write(&format!("query-{version}"), query).unwrap();
-        let authority = lab.authority().file().display().to_string();
-        let mut psql = lab.command("psql").unwrap();
-        psql.arg("--no-psqlrc").arg(format!(
-            "host={host} hostaddr={address} user=sag dbname=sag gssencmode=disable sslmode=verify-full \
-             sslrootcert={authority} ssl_min_protocol_version=TLSv{version} ssl_max_protocol_version=TLSv{version}"
-        ));
-        let output = psql.stdin(File::open(query).unwrap()).output().unwrap();
-        assert!(output.status.success(), "{version}: {}", String::from_utf8_lossy(&output.stderr));
-        server.end().unwrap();
-        expected.push(Expected::tls(citizen, SocketAddr::new(address, 5432), host, version));
-    }
-    let seen = trial.stop().unwrap();
-    assert_eq!(seen.mismatches(&expected), Vec::<String>::new());
-    assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
-    assert_eq!(seen.ledger["lost"], serde_json::json!([]), "{:#}", seen.ledger);
 }
 
 #[test]

@@ -30,7 +30,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 25] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 27] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
@@ -47,6 +47,8 @@ const TEST_PROGRAMS: [(&str, &str, &str); 25] = [
         "fetches programs that Debian does not have",
     ),
     ("psql", "postgresql-client", "leaking program"),
+    ("ldapsearch", "ldap-utils", "leaking program"),
+    ("mariadb", "mariadb-client", "leaking program"),
     ("git", "git", "leaking program"),
     ("tinyproxy", "tinyproxy-bin", "passes on what programs leak"),
     ("microsocks", "microsocks", "passes on what programs leak"),
