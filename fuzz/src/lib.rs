@@ -19,8 +19,8 @@ mod text;
 
 pub use cpr::{cpr_find, cpr_scan};
 pub use protocols::{
-    dns_decode, grpc_decode, http2_decode, mail_decode, postgres_decode, protobuf_decode, redis_decode,
-    syslog_decode, websocket_decode,
+    dns_decode, grpc_decode, http2_decode, ldap_decode, mail_decode, postgres_decode, protobuf_decode,
+    redis_decode, syslog_decode, websocket_decode,
 };
 pub use report::{delivery_decode, report_open, report_unpack};
 pub use settings::settings_read;
@@ -32,13 +32,14 @@ pub use text::text_parse;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("cpr_find", cpr_find),
     ("cpr_scan", cpr_scan),
     ("delivery_decode", delivery_decode),
     ("dns_decode", dns_decode),
     ("grpc_decode", grpc_decode),
     ("http2_decode", http2_decode),
+    ("ldap_decode", ldap_decode),
     ("mail_decode", mail_decode),
     ("postgres_decode", postgres_decode),
     ("protobuf_decode", protobuf_decode),

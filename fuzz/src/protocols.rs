@@ -30,6 +30,11 @@ pub fn postgres_decode(bytes: &[u8]) {
     behind(&[b"\0\0\0\x10\0\x03\0\0user\0a\0\0"], bytes);
 }
 
+/// What an LDAP client sends, after it has bound.
+pub fn ldap_decode(bytes: &[u8]) {
+    behind(&[b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"], bytes);
+}
+
 /// A protocol buffer.
 pub fn protobuf_decode(bytes: &[u8]) {
     behind(&[POST, b"x-protobuf\r\n\r\n"], bytes);

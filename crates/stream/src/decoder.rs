@@ -20,6 +20,7 @@ use crate::http::fields;
 use crate::http::head::{Framing, Head};
 use crate::http::opening::{Found, HEAD_BYTES_MAX, Opening};
 use crate::http2::Http2;
+use crate::ldap::Ldap;
 use crate::mail::smtp::Smtp;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
@@ -350,6 +351,7 @@ fn session(known: Known, message: u64) -> Box<dyn Session> {
         Known::Dns => Box::new(Dns::new(message)),
         Known::Syslog => Box::new(Syslog::new(message)),
         Known::Postgres => Box::new(Postgres::new(message)),
+        Known::Ldap => Box::new(Ldap::new(message)),
         Known::Redis => Box::new(Redis::new(message)),
     }
 }

@@ -3,7 +3,7 @@
 //! *Invariants*: what was decided of the first bytes stays so with more of them.
 
 use crate::mail::smtp;
-use crate::{dns, http2, postgres, redis, syslog};
+use crate::{dns, http2, ldap, postgres, redis, syslog};
 
 /// Methods of RFC 9110 and RFC 5789, WebDAV (RFC 4918, 3253, 5323), and some that caches and calendars use.
 const METHODS: &[&[u8]] = &[
@@ -62,6 +62,7 @@ pub(crate) enum Known {
     Dns,
     Syslog,
     Postgres,
+    Ldap,
     Redis,
 }
 
@@ -73,6 +74,7 @@ const READERS: &[fn(&[u8]) -> Verdict] = &[
     dns::verdict,
     syslog::verdict,
     postgres::verdict,
+    ldap::verdict,
     redis::verdict,
 ];
 
@@ -183,6 +185,7 @@ mod tests {
             (b"\0\0\0\x08\x04\xd2\x16\x2f", Known::Postgres),
             (b"Q\0\0\0\x0dselect 1\0", Known::Postgres),
             (b"P\0\0\0\x20s1\0 insert into t\0", Known::Postgres),
+            (b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", Known::Ldap),
             (b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n", Known::Redis),
         ];
         for (bytes, known) in cases {

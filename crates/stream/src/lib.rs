@@ -37,6 +37,7 @@ mod items;
 mod json;
 mod judged;
 mod layer;
+mod ldap;
 mod mail;
 mod markup;
 mod multipart;

@@ -73,6 +73,8 @@ pub enum Protocol {
     Syslog,
     /// PostgreSQL's protocol, version 3.
     Postgres,
+    /// LDAP.
+    Ldap,
     /// Redis's protocol (RESP).
     Redis,
 }
@@ -89,6 +91,7 @@ impl Protocol {
             Self::Dns => "dns",
             Self::Syslog => "syslog",
             Self::Postgres => "postgresql",
+            Self::Ldap => "ldap",
             Self::Redis => "redis",
         }
     }
