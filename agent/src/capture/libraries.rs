@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     fs::{self, File, Metadata},
     os::{fd::BorrowedFd, linux::fs::MetadataExt as _, unix::fs::FileExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,7 @@ use super::{
     attach::{Readable, TlsTap, has_any, has_nspr, places_for_nspr, read_symbols},
     changes::{Changes, Stamp},
     error::CaptureError,
+    installed::{installed_libraries, installed_programs, is_in_a_usual_folder},
     load::Programs,
     mapped::mapped_files,
     mappings::{FileKey, Mapping},
@@ -36,12 +37,6 @@ use crate::{scrub::Scrubber, tls_files::SharedLibrary};
 const TAPS_MAX: usize = 4096;
 /// Files that are remembered as looked at; beyond that all are looked at again.
 const SEEN_MAX: usize = 65_536;
-/// Where the loader finds libraries; those there are probed before a process maps them.
-const LIBRARY_FOLDERS: [&str; 6] =
-    ["/lib", "/usr/lib", "/usr/local/lib", "/lib64", "/usr/lib64", "/usr/local/lib64"];
-/// Where programs are; those that carry a TLS library are probed before they are started.
-const PROGRAM_FOLDERS: [&str; 4] = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
-
 /// A larger file is not read beside the ring, even if it is named like a TLS library: Debian's have 0.7 to 2.1 MB.
 const AT_ONCE_BYTES_MAX: u64 = 8 << 20;
 /// Looking for files that nobody uses any more may take this part of the time.
@@ -108,9 +103,7 @@ impl Tapped {
     /// Whether this very file is where a loader looks, or a shell.
     fn is_installed(&self) -> bool {
         let path = Path::new(&self.tap.path);
-        let mut folders = LIBRARY_FOLDERS.iter().chain(&PROGRAM_FOLDERS);
-        folders.any(|folder| path.starts_with(folder))
-            && fs::metadata(path).ok().as_ref().and_then(key_of) == Some(self.key)
+        is_in_a_usual_folder(path) && fs::metadata(path).ok().as_ref().and_then(key_of) == Some(self.key)
     }
 }
 
@@ -495,36 +488,4 @@ fn key_of(metadata: &Metadata) -> Option<FileKey> {
         minor: u32::try_from(minor).ok()?,
         inode: metadata.st_ino(),
     })
-}
-
-/// Files of TLS libraries in the loader's folders and one level below.
-fn installed_libraries() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for folder in LIBRARY_FOLDERS.map(Path::new) {
-        collect_libraries(folder, true, &mut found);
-    }
-    found
-}
-
-/// Programs large enough to carry a TLS library: the smallest static one has 300 KiB of it.
-fn installed_programs() -> impl Iterator<Item = PathBuf> {
-    const CARRIER_BYTES_MIN: u64 = 512 << 10;
-    let entries =
-        PROGRAM_FOLDERS.into_iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
-    entries.map(|entry| entry.path()).filter(|path| {
-        fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() >= CARRIER_BYTES_MIN)
-    })
-}
-
-fn collect_libraries(folder: &Path, descend: bool, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let name = entry.file_name();
-        let is_library = name.to_str().is_some_and(|name| SharedLibrary::of(name).is_some());
-        if is_library && open_regular(&path).is_some() {
-            found.push(path);
-        } else if descend && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect_libraries(&path, false, found);
-        }
-    }
 }

@@ -16,6 +16,7 @@ mod calls;
 mod changes;
 mod error;
 mod grace;
+mod installed;
 mod libraries;
 mod load;
 mod mapped;
