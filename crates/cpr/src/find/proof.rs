@@ -118,7 +118,7 @@ pub(super) fn plain(text: &[u8], start: usize) -> Option<Candidate> {
 /// The candidate whose six first digits stand at `start`.
 #[inline(always)]
 fn behind_date<const FULL: bool>(text: &[u8], start: usize, bytes: u128, digits: u32) -> Option<Candidate> {
-    if !is_date(bytes as u32) || !is_left_open::<FULL>(text, start) {
+    if !is_left_open::<FULL>(text, start) || !is_date(bytes as u32) {
         return None;
     }
     let length = separator_length(digits)?;
