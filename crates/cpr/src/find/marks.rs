@@ -5,7 +5,6 @@
 
 use core::ops::Range;
 
-use super::portable;
 use super::vector::Vector;
 
 /// What is marked at once.
@@ -63,7 +62,7 @@ impl<const LEN: usize> Marks<LEN> {
     /// Marks the text from `start` on, and nothing behind its end.
     ///
     /// # Panics
-    /// As [`Self::fill`].
+    /// As [`Self::fill`]; where the text is shorter than a block.
     #[inline(always)]
     pub(super) fn fill_last<V: Vector>(&mut self, vector: V, text: &[u8], start: usize) {
         let (blocks, rest) = text[start..].as_chunks();
@@ -87,19 +86,10 @@ impl<const LEN: usize> Marks<LEN> {
     }
 }
 
-/// The marks of the last bytes of a text, which are fewer than a block: of the block that ends there, where there is
-/// one.
+/// The marks of the last bytes of a text, fewer than a block: of the block that ends there.
 #[inline(always)]
-pub(super) fn last_marks<V: Vector>(vector: V, text: &[u8], bytes: usize) -> (u64, u64) {
-    let (digits, low, behind) = match text.last_chunk() {
-        Some(block) => {
-            let (digits, low) = vector.marks(block);
-            (digits, low, BLOCK_BYTES - bytes)
-        }
-        None => {
-            let (digits, low) = portable::short_marks(text);
-            (digits, low, text.len() - bytes)
-        }
-    };
-    (digits >> behind, low >> behind)
+fn last_marks<V: Vector>(vector: V, text: &[u8], bytes: usize) -> (u64, u64) {
+    let block = text.last_chunk().expect("short texts go another way");
+    let (digits, low) = vector.marks(block);
+    (digits >> (BLOCK_BYTES - bytes), low >> (BLOCK_BYTES - bytes))
 }

@@ -1,7 +1,8 @@
 //! Short texts, such as one value of a form: all marks stay in registers, since what is written to memory in words and
 //! read in lanes waits for the memory.
 
-use super::marks::last_marks;
+use super::marks::BLOCK_BYTES;
+use super::portable;
 use super::vector::{LANE_STARTS, SHORT_LANES, Vector};
 use super::{Candidate, NUMBER_BYTES_MIN, proof};
 
@@ -11,11 +12,7 @@ pub(super) const SHORT_BYTES_MAX: usize = SHORT_LANES * LANE_STARTS + NUMBER_BYT
 /// What [`super::search`] does, for texts of [`NUMBER_BYTES_MIN`] to [`SHORT_BYTES_MAX`] bytes.
 #[inline(always)]
 pub(super) fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found: &mut dyn FnMut(Candidate)) {
-    let (mut digits, mut low) = ([0; SHORT_LANES], [0; SHORT_LANES]);
-    for number in 0..SHORT_LANES {
-        let rest = text.get(number * LANE_STARTS..).unwrap_or_default();
-        (digits[number], low[number]) = lane(vector, rest, text);
-    }
+    let (digits, low) = lanes(vector, text);
     let starts = vector.starts::<FULL>(digits, low);
     if starts == [0; SHORT_LANES] {
         return;
@@ -37,12 +34,24 @@ pub(super) fn search<V: Vector, const FULL: bool>(vector: V, text: &[u8], found:
     }
 }
 
-/// The marks of the lane that begins where `rest` does, the last bytes of `text`: zeros behind the end.
+/// The marks of digits and those of low bytes in each lane. Behind the end of the text are no digits.
 #[inline(always)]
-fn lane<V: Vector>(vector: V, rest: &[u8], text: &[u8]) -> (u64, u64) {
-    match rest.first_chunk() {
-        Some(block) => vector.marks(block),
-        None if rest.len() < NUMBER_BYTES_MIN => (0, 0),
-        None => last_marks(vector, text, rest.len()),
+fn lanes<V: Vector>(vector: V, text: &[u8]) -> ([u64; SHORT_LANES], [u64; SHORT_LANES]) {
+    let (mut digits, mut low) = ([0; SHORT_LANES], [0; SHORT_LANES]);
+    let Some(last) = text.len().checked_sub(BLOCK_BYTES) else {
+        (digits[0], low[0]) = portable::short_marks(text);
+        (digits[1], low[1]) = (digits[0] >> LANE_STARTS, low[0] >> LANE_STARTS);
+        return (digits, low);
+    };
+    for number in 0..SHORT_LANES {
+        let lane = number * LANE_STARTS;
+        if lane + NUMBER_BYTES_MIN > text.len() {
+            break;
+        }
+        // The last lanes are the end of the block that ends with the text.
+        let at = lane.min(last);
+        let marks = vector.marks(text[at..].first_chunk().expect("a block before the end"));
+        (digits[number], low[number]) = (marks.0 >> (lane - at), marks.1 >> (lane - at));
     }
+    (digits, low)
 }
