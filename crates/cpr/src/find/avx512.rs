@@ -1,7 +1,7 @@
 //! The backend for AVX-512: eight lanes at once.
 //!
-//! Its tests have run on an emulated processor (`cargo xtask memcheck avx512`); nothing is known of its speed. See
-//! `docs/limits.md`.
+//! How fast it is: `docs/benchmarks/matcher.md`. Where the processor has it not, its tests run on an emulated one
+//! (`cargo xtask memcheck avx512`).
 //!
 //! *Invariants.* Every operation takes an [`Avx512`] or [`Octet`]. The first is made by [`Avx512::detect`] alone, after
 //! the processor was asked; the second only from the first. So where an operation runs, AVX-512 F, BW and VL, BMI1, BMI2 and
