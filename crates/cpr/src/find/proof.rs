@@ -165,11 +165,15 @@ pub(super) fn is_left_open<const FULL: bool>(text: &[u8], start: usize) -> bool 
     }
 }
 
-/// Whether an escape can end here that ends with a digit: reading it in full costs more.
+/// Whether an escape can end here that ends with a digit, as `%HH`, `%25HH`, `\xHH` and `\uHHHH` do: reading it in full
+/// costs more.
 #[inline(always)]
 fn may_be_escaped(before: &[u8]) -> bool {
-    matches!(
-        before,
-        [.., b'%', _, _] | [.., b'%', _, _, _, _] | [.., b'\\', _, _, _] | [.., b'\\', _, _, _, _, _]
-    )
+    const OPENINGS: u64 = u64::from_le_bytes([0, 0, b'\\', b'%', b'\\', b'%', 0, 0]);
+    const ELSEWHERE: u64 = u64::from_le_bytes([1, 1, 0, 0, 0, 0, 1, 1]);
+    const LOWEST: u64 = u64::from_le_bytes([1; 8]);
+    let Some(before) = before.last_chunk() else { return true };
+    let others = (u64::from_le_bytes(*before) ^ OPENINGS) | ELSEWHERE;
+    // The highest bit of each byte that is zero, and of some above such a one.
+    others.wrapping_sub(LOWEST) & !others & LOWEST << 7 != 0
 }
