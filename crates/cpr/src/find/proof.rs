@@ -159,10 +159,17 @@ fn separator_length(digits: u32) -> Option<usize> {
 pub(super) fn is_left_open<const FULL: bool>(text: &[u8], start: usize) -> bool {
     match text[..start].last() {
         Some(byte) if byte.is_ascii_digit() => {
-            FULL && may_be_escaped(&text[..start]) && escape_before(text, start).is_some()
+            FULL && may_be_escaped(&text[..start]) && is_escaped(text, start)
         }
         _ => true,
     }
+}
+
+/// Whether an escape ends at `start`.
+#[cold]
+#[inline(never)]
+fn is_escaped(text: &[u8], start: usize) -> bool {
+    escape_before(text, start).is_some()
 }
 
 /// Whether an escape can end here that ends with a digit, as `%HH`, `%25HH`, `\xHH` and `\uHHHH` do: reading it in full

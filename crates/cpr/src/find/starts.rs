@@ -25,7 +25,7 @@ pub(super) fn starts<L: Lanes, const FULL: bool>(digits: L, low: Option<L>) -> L
     }
     let number = number.without(owned_by_none(digits, next, two, second_two.and(fifth), low));
     let last = last(digits, next, low);
-    number.or(dated(digits, low, last, separated)).or(wide(low, last))
+    number.or(dated(digits, low, last, separated)).or(wide(low, next, last))
 }
 
 /// Digits that end their run, before a low byte where these are marked.
@@ -67,10 +67,15 @@ fn dated<L: Lanes>(digits: L, low: Option<L>, last: L, separated: L) -> L {
     pair.and(is_low(pair, low).and(separated.ahead::<5>()).ahead::<3>())
 }
 
-/// Every second byte a digit: four times, or in pairs with something between that is as wide.
+/// Every second byte a digit: four times, or in pairs with something between that is as wide. Where low bytes are marked, one
+/// look tells both: in the place of the third digit is what a month begins with, or what stands in a date. `next` are the
+/// places before a digit.
 #[inline(always)]
-fn wide<L: Lanes>(low: Option<L>, last: L) -> L {
-    let two = last.and(last.ahead::<2>());
-    let month = is_low(two, low);
-    two.and(month.ahead::<4>().or(month.ahead::<6>()))
+fn wide<L: Lanes>(low: Option<L>, next: L, last: L) -> L {
+    let later = last.ahead::<2>();
+    let two = last.and(later);
+    match low {
+        Some(low) => two.and(later.and(low).without(next).ahead::<4>()),
+        None => two.and(two.ahead::<4>().or(two.ahead::<6>())),
+    }
 }
