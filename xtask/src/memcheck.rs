@@ -9,6 +9,8 @@
 //! | neon | what each backend finds; reads beyond a page that ends memory. QEMU, one program at a time | NEON, portable |
 //! | avx512 | the same. [`bochs`], a whole computer | AVX-512, AVX2, portable |
 //!
+//! Where the processor has AVX-512, all tests run with it anyway, and the last shows nothing more.
+//!
 //! *Invariants*: a dated compiler, so that a newer one cannot change what is seen; what it builds lies in folders of
 //! its own.
 

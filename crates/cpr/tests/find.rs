@@ -11,7 +11,7 @@ use proptest::prelude::*;
 type Ranges = &'static [(usize, usize)];
 
 /// Written forms, and where numbers stand in them, by the core grammar and by the full one: as many examples as counter-examples.
-const CASES: [(&str, Ranges, Ranges); 66] = [
+const CASES: [(&str, Ranges, Ranges); 76] = [
     ("2512489996", &[(0, 10)], &[(0, 10)]),
     ("251248-9996", &[(0, 11)], &[(0, 11)]),
     ("311248 - 9996", &[(0, 13)], &[(0, 13)]),
@@ -34,6 +34,12 @@ const CASES: [(&str, Ranges, Ranges); 66] = [
     ("\\u0022251248-9996", &[], &[(6, 17)]),
     ("\\x2225124899965", &[], &[]),
     ("%2522251248-9996", &[], &[(5, 16)]),
+    // Of the escape the number's side alone is digits: one, two, three.
+    ("%A2251248-9996", &[], &[(3, 14)]),
+    ("\\u00a0251248-9996", &[], &[(6, 17)]),
+    ("\\xb22512489996", &[], &[(4, 14)]),
+    ("\\uAA222512489996", &[], &[(6, 16)]),
+    ("\\ua022251248-9996", &[], &[(6, 17)]),
     // A date with separators, and its counterparts: two kinds of separator, an unknown kind, no separator before the
     // serial, a month too late, a row that has begun before, a year in full, too many digits.
     ("25.12.48-9996", &[], &[(0, 13)]),
@@ -74,6 +80,11 @@ const CASES: [(&str, Ranges, Ranges); 66] = [
     ("25124899965", &[], &[]),
     ("x22251248-9996", &[], &[]),
     ("\\u22251248-9996", &[], &[]),
+    ("A2251248-9996", &[], &[]),
+    ("00a0251248-9996", &[], &[]),
+    ("x=b2251248-9996", &[], &[]),
+    ("-1251248-9996", &[], &[]),
+    ("\"ms\":1232512489996", &[], &[]),
     // No separator, or too much of it.
     ("251248:9996", &[], &[]),
     ("251248--9996", &[], &[]),
@@ -142,6 +153,20 @@ fn places(text: &str, (start, end): (usize, usize), order: Order, before: usize)
     let low = before + usize::from(order == Order::Big);
     let units = |end: usize| text[..end].encode_utf16().count();
     (low + 2 * units(start), low + 2 * units(end) - 1)
+}
+
+/// Every two hexadecimal digits before a number, owned by an escape of any kind, or by what only looks like one.
+#[test]
+fn digits_that_an_escape_owns() {
+    const HEX: &[u8] = b"0123456789abcdefAF";
+    let pairs = || HEX.iter().flat_map(|high| HEX.iter().map(|low| [*high, *low].map(char::from)));
+    for opening in ["", "%", "%25", "\\x", "\\u00", "\\uA0", "\\u9c", "\\u0", "u00", "x"] {
+        for before in ["", "\"", "\":", "=.", "=.a", " 1", "\u{e5}", "\0", "%", "\\"] {
+            for [high, low] in pairs() {
+                check(format!("{before}{opening}{high}{low}251248-9996").as_bytes(), "behind two digits");
+            }
+        }
+    }
 }
 
 #[test]

@@ -195,21 +195,26 @@ fn check_wide(place: Place, template: &str, expected: &str) {
 
 #[test]
 fn boundaries_that_are_open() {
+    // Nothing beside it, or a bracket, a quotation mark, a tag, a name and its value.
     check("{-}", "medium");
     check("({-})", "medium");
     check("\"{-}\"", "medium");
     check("<a>{-}</a>", "medium");
     check("x={-}&y", "medium");
+    // A point ends the sentence; a hyphen without a letter or digit on its other side is a dash.
     check("Han er {-}.", "medium");
     check("Han er {-}. Hun", "medium");
     check("- {-}-", "medium");
     check("--{-}--", "medium");
+    // An underscore and a colon join names, not numbers.
     check("_{-}_x", "medium");
     check("a_{-}", "medium");
     check("a:{-}:b", "medium");
+    // A comma is the border of a column, where it is not the comma of a decimal.
     check("Hansen,{-},Aarhus", "medium");
     check("7,{-},8", "medium");
     check("Hansen,{},Aarhus", "low");
+    // An escape is what it means: quotation marks, spaces, signs, ends of lines.
     check("%22{-}%22", "medium");
     check("%2522{-}%2522", "medium");
     check("%20{-}%20", "medium");
@@ -225,10 +230,13 @@ fn boundaries_that_are_open() {
     check("&#34;{-}&#34;", "medium");
     check("a&#32;{-}", "medium");
     check("\u{2013}{-}", "medium");
+    // Digits before the number that the escape owns.
     check("%22{}%22", "low");
     check("\\u0022{}\\u0022", "low");
+    // A percent sign behind a quotation mark is a pattern of SQL, and begins no escape.
     check("LIKE '%{-}%'", "medium");
     check("LIKE '%{}%'", "low");
+    // Bytes of no text at all.
     check("\u{1}\n{-}\u{0}", "medium");
 }
 

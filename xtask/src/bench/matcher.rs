@@ -148,11 +148,10 @@ fn verdicts(rows: &[Row]) -> Vec<Verdict> {
 }
 
 fn head(measured: &Measured) -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
+    let processor = processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default());
     format!(
         "# The matcher against other engines\n\n\
-         Written by `cargo xtask bench matcher`. Processor: {model}, one core. {} MiB of each corpus; a figure is the \
+         Written by `cargo xtask bench matcher`. Processor: {processor}, one core. {} MiB of each corpus; a figure is the \
          median of {} rounds in which the contenders take turns, a ratio the median of the rounds' ratios. What the \
          corpora are, and how each rival is used, is told in `crates/cpr/tests/corpora` and `bench/src/rival.rs`.\n\n\
          Before anything is measured, all contenders must find the same candidates in the same places. `full` is the \
@@ -160,6 +159,16 @@ fn head(measured: &Measured) -> String {
          processor does not have are not in the tables: nothing is known of their speed.\n\n",
         measured.mib, measured.rounds
     )
+}
+
+/// The name of the processor, and the numbers that tell which it is where a hypervisor has taken its name away.
+fn processor(cpuinfo: &str) -> String {
+    let value = |key: &str| {
+        let mut pairs = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        pairs.find(|(name, _)| name.trim() == key).map_or("unknown", |(_, value)| value.trim())
+    };
+    let [name, family, model] = ["model name", "cpu family", "model"].map(value);
+    format!("{name} (family {family}, model {model})")
 }
 
 /// One table for each place: GB/s, and in brackets times Hyperscan and share of the read bound.
@@ -243,6 +252,13 @@ mod tests {
         check(&[row("portable", "e", "streamed", 1.0, 1.6)], &[(1.6, 1.5, true)]);
         check(&[row("portable", "c", "streamed", 1.0, 0.2)], &[(0.2, 0.24, false)]);
         check(&[row("avx2", "c", "hot 16384", 1.0, 1.0), row("hyperscan", "a", "hot 200", 1.0, 1.0)], &[]);
+    }
+
+    #[test]
+    fn the_processor_is_named() {
+        let cpuinfo = "cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Some Processor\nstepping\t: 8\n";
+        assert_eq!(processor(cpuinfo), "Some Processor (family 6, model 143)");
+        assert_eq!(processor(""), "unknown (family unknown, model unknown)");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use syn::visit::{self, Visit};
 use syn::{
-    Attribute, ExprMethodCall, ExprUnsafe, Ident, ItemForeignMod, ItemImpl, Meta, Path, Safety, Signature,
-    UseTree,
+    Attribute, ExprMethodCall, ExprUnsafe, Ident, ItemExternCrate, ItemForeignMod, ItemImpl, Meta, Path,
+    Safety, Signature, UseTree,
 };
 
 use super::finding::{Finding, Rule};
@@ -29,6 +29,11 @@ const FORBID: Rule = Rule {
     name: "forbid-unsafe",
     why: "A crate without unsafe code says so, and the compiler keeps it so",
     fix: "add `#![forbid(unsafe_code)]` to the crate root",
+};
+const NO_STD: Rule = Rule {
+    name: "no-std",
+    why: "`abi` runs in the kernel, and `cpr` asks for memory and nothing else: neither has a standard library",
+    fix: "add `#![no_std]` to the crate root; `extern crate std` is for tests, under `#[cfg(test)]`",
 };
 const UNWRAP: Rule = Rule {
     name: "unwrap",
@@ -66,6 +71,9 @@ const UNSAFE_PLACES: [&str; 8] = [
 /// Crates with unsafe code, which cannot forbid it.
 const UNSAFE_CRATES: [&str; 4] = ["ebpf/", "agent/", "bench/", "crates/cpr/"];
 
+/// Crates that work without the standard library.
+const NO_STD_CRATES: [&str; 2] = ["crates/abi/src/", "crates/cpr/src/"];
+
 /// All rules on edges.
 pub fn check(source: &Source) -> Vec<Finding> {
     let mut edges = Edges { source, findings: Vec::new() };
@@ -74,7 +82,16 @@ pub fn check(source: &Source) -> Vec<Finding> {
     if source.is_crate_root() && !source.is_in(&UNSAFE_CRATES) && !forbids {
         edges.find(1, FORBID, "the crate root does not forbid unsafe code");
     }
+    let is_no_std = |attribute: &Attribute| attribute.path().is_ident("no_std");
+    if source.is_crate_root() && source.is_in(&NO_STD_CRATES) && !source.ast.attrs.iter().any(is_no_std) {
+        edges.find(1, NO_STD, "the crate root asks for the standard library");
+    }
     edges.findings
+}
+
+fn is_for_tests(attribute: &Attribute) -> bool {
+    let Meta::List(list) = &attribute.meta else { return false };
+    list.path.is_ident("cfg") && list.tokens.to_string() == "test"
 }
 
 fn is_forbid_unsafe(attribute: &Attribute) -> bool {
@@ -162,6 +179,13 @@ impl<'ast> Visit<'ast> for Edges<'_> {
         self.unsafe_at(line(item));
     }
 
+    fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
+        let is_std = item.ident == "std" && !item.attrs.iter().any(is_for_tests);
+        if is_std && self.source.is_in(&NO_STD_CRATES) {
+            self.find(line(item), NO_STD, "`std` outside tests");
+        }
+    }
+
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
         if call.method == "unwrap" && !self.source.in_tests(call.method.span()) {
             self.find(line(&call.method), UNWRAP, "`.unwrap()` outside tests");
@@ -202,9 +226,20 @@ mod tests {
         check_rules("crates/cpr/src/find/avx2.rs", unsafe_code, &[]);
         check_rules("crates/cpr/src/find/queue.rs", unsafe_code, &["unsafe-edge"]);
         check_rules("crates/abi/src/flow.rs", "unsafe impl Pod for Flow {}", &["unsafe-edge"]);
-        check_rules("crates/abi/src/lib.rs", "mod flow;", &["forbid-unsafe"]);
-        check_rules("crates/abi/src/lib.rs", "#![forbid(unsafe_code)]\nmod flow;", &[]);
+        check_rules("crates/stream/src/lib.rs", "mod flow;", &["forbid-unsafe"]);
+        check_rules("crates/stream/src/lib.rs", "#![forbid(unsafe_code)]\nmod flow;", &[]);
         check_rules("agent/src/main.rs", "fn main() {}", &[]);
+    }
+
+    #[test]
+    fn kernel_and_matcher_have_no_standard_library() {
+        let std = "extern crate std;";
+        check_rules("crates/cpr/src/lib.rs", "mod find;", &["no-std"]);
+        check_rules("crates/cpr/src/lib.rs", "#![no_std]\nextern crate alloc;", &[]);
+        check_rules("crates/cpr/src/lib.rs", &format!("#![no_std]\n#[cfg(test)]\n{std}"), &[]);
+        check_rules("crates/cpr/src/lib.rs", &format!("#![no_std]\n#[cfg(unix)]\n{std}"), &["no-std"]);
+        check_rules("crates/cpr/src/scan.rs", std, &["no-std"]);
+        check_rules("crates/stream/src/a.rs", std, &[]);
     }
 
     #[test]

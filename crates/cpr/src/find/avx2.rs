@@ -10,7 +10,8 @@ use core::arch::x86_64::*;
 use super::marks::BLOCK_BYTES;
 use super::queue::Tail;
 use super::sets::{ByteSets, SetMarks};
-use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
+use super::starts::starts;
+use super::vector::{LANE_STARTS, LANE_STEP, LOW_MAX, Lanes, SHORT_LANES, STARTS, Vector};
 use super::{Candidate, search};
 
 cpufeatures::new!(processor, "avx2", "bmi1", "bmi2", "popcnt");
@@ -86,22 +87,12 @@ pub(super) struct Quad(__m256i);
 
 impl Vector for Avx2 {
     type Lanes = Quad;
-    const HAS_TENS: bool = true;
+    const HAS_LOW: bool = true;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
-        let half = |at: usize| -> (u64, u64) {
-            let bytes: &[u8; 32] = block[at..].first_chunk().expect("half a block");
-            // SAFETY: 32 bytes are there to be read, aligned or not.
-            unsafe {
-                let bytes = _mm256_loadu_si256(bytes.as_ptr().cast());
-                let values = _mm256_add_epi8(bytes, _mm256_set1_epi8(TO_LOWEST));
-                let digits = _mm256_cmpgt_epi8(_mm256_set1_epi8(i8::MIN + 10), values);
-                let tens = _mm256_cmpgt_epi8(_mm256_set1_epi8(i8::MIN + 2), values);
-                (bits(digits), bits(tens))
-            }
-        };
-        let (low, high) = (half(0), half(32));
+        let [low, high] = block.as_chunks().0 else { unreachable!("a block has two halves") };
+        let (low, high) = (half_marks(low), half_marks(high));
         (low.0 | high.0 << 32, low.1 | high.1 << 32)
     }
 
@@ -124,6 +115,15 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn starts<const FULL: bool>(
+        self,
+        digits: [u64; SHORT_LANES],
+        low: [u64; SHORT_LANES],
+    ) -> [u64; SHORT_LANES] {
+        short_starts::<FULL>(digits, low)
+    }
+
+    #[inline(always)]
     fn digits(self, bytes: u128) -> u32 {
         digits(bytes)
     }
@@ -132,6 +132,42 @@ impl Vector for Avx2 {
     fn prefetch(self, block: &[u8; BLOCK_BYTES]) {
         prefetch(block);
     }
+}
+
+/// The marks of half a block.
+#[inline(always)]
+fn half_marks(half: &[u8; BLOCK_BYTES / 2]) -> (u64, u64) {
+    // SAFETY: 32 bytes are there to be read, aligned or not; besides, what the module's invariants hold.
+    unsafe {
+        let bytes = _mm256_loadu_si256(half.as_ptr().cast());
+        let values = _mm256_add_epi8(bytes, _mm256_set1_epi8(TO_LOWEST));
+        let digits = _mm256_cmpgt_epi8(_mm256_set1_epi8(i8::MIN + 10), values);
+        let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(LOW_MAX + 1), bytes);
+        (bits(digits), bits(low))
+    }
+}
+
+/// The starts of four lanes at once. Written to memory as words and read from there as a vector they would wait for it.
+#[inline(always)]
+pub(super) fn short_starts<const FULL: bool>(
+    digits: [u64; SHORT_LANES],
+    low: [u64; SHORT_LANES],
+) -> [u64; SHORT_LANES] {
+    let mut found = [0; SHORT_LANES];
+    // SAFETY: `found` is 32 bytes that may be written, aligned or not; besides, what the module's invariants hold.
+    unsafe {
+        let starts = starts::<Quad, FULL>(quad(digits), Some(quad(low)));
+        let starts = _mm256_and_si256(starts.0, _mm256_set1_epi64x(STARTS.cast_signed()));
+        _mm256_storeu_si256(found.as_mut_ptr().cast(), starts);
+    }
+    found
+}
+
+#[inline(always)]
+fn quad(words: [u64; SHORT_LANES]) -> Quad {
+    let [a, b, c, d] = words.map(u64::cast_signed);
+    // SAFETY: nothing but what the module's invariants hold.
+    Quad(unsafe { _mm256_setr_epi64x(a, b, c, d) })
 }
 
 /// The digits among sixteen bytes, a bit for each.

@@ -1,10 +1,10 @@
 //! The backend for AVX-512: eight lanes at once.
 //!
-//! Its tests have run on an emulated processor (`cargo xtask memcheck avx512`); nothing is known of its speed. See
-//! `docs/limits.md`.
+//! How fast it is: `docs/benchmarks/matcher.md`. Where the processor has it not, its tests run on an emulated one
+//! (`cargo xtask memcheck avx512`).
 //!
 //! *Invariants.* Every operation takes an [`Avx512`] or [`Octet`]. The first is made by [`Avx512::detect`] alone, after
-//! the processor was asked; the second only from the first. So where an operation runs, AVX-512 F and BW, BMI1, BMI2 and
+//! the processor was asked; the second only from the first. So where an operation runs, AVX-512 F, BW and VL, BMI1, BMI2 and
 //! POPCNT are there: that is the obligation of every call of an intrinsic below.
 #![allow(unsafe_code, reason = "vector operations; the obligation is in the module's invariants")]
 
@@ -12,12 +12,12 @@ use core::arch::x86_64::*;
 
 use super::marks::BLOCK_BYTES;
 use super::queue::Tail;
-use super::vector::{LANE_STARTS, LANE_STEP, Lanes, STARTS, Vector};
+use super::vector::{LANE_STARTS, LANE_STEP, LOW_MAX, Lanes, SHORT_LANES, STARTS, Vector};
 use super::{Candidate, avx2, search};
 
-cpufeatures::new!(processor, "avx512f", "avx512bw", "bmi1", "bmi2", "popcnt");
+cpufeatures::new!(processor, "avx512f", "avx512bw", "avx512vl", "bmi1", "bmi2", "popcnt");
 
-/// The proof that the processor has AVX-512 F and BW, BMI1, BMI2 and POPCNT.
+/// The proof that the processor has AVX-512 F, BW and VL, BMI1, BMI2 and POPCNT.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Avx512(());
 
@@ -35,7 +35,7 @@ impl Avx512 {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2,popcnt")]
 fn with_features<const FULL: bool>(avx512: Avx512, text: &[u8], found: &mut dyn FnMut(Candidate)) {
     search::<Avx512, FULL>(avx512, text, found);
 }
@@ -46,7 +46,7 @@ pub(super) struct Octet(__m512i);
 
 impl Vector for Avx512 {
     type Lanes = Octet;
-    const HAS_TENS: bool = true;
+    const HAS_LOW: bool = true;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
@@ -55,8 +55,8 @@ impl Vector for Avx512 {
             let bytes = _mm512_loadu_si512(block.as_ptr().cast());
             let values = _mm512_sub_epi8(bytes, _mm512_set1_epi8(b'0'.cast_signed()));
             let digits = _mm512_cmplt_epu8_mask(values, _mm512_set1_epi8(10));
-            let tens = _mm512_cmplt_epu8_mask(values, _mm512_set1_epi8(2));
-            (digits, tens)
+            let low = _mm512_cmple_epi8_mask(bytes, _mm512_set1_epi8(LOW_MAX));
+            (digits, low)
         }
     }
 
@@ -75,6 +75,15 @@ impl Vector for Avx512 {
             let spread = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9, 10, 11, 12, 13);
             Octet(_mm512_shuffle_epi8(pairs, _mm512_broadcast_i32x4(spread)))
         }
+    }
+
+    #[inline(always)]
+    fn starts<const FULL: bool>(
+        self,
+        digits: [u64; SHORT_LANES],
+        low: [u64; SHORT_LANES],
+    ) -> [u64; SHORT_LANES] {
+        avx2::short_starts::<FULL>(digits, low)
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Finds every candidate of the written form in a text, near the speed of memory.
 //!
 //! ```text
-//! text -> marks (which bytes are digits, which are 0 or 1) -> starts (shifts and ands, many positions at once)
+//! text -> marks (which bytes are digits, which are low) -> starts (shifts and ands, many positions at once)
 //!      -> queue (what is left, without a branch) -> proof (date, separator, boundaries, one by one) -> Candidate
 //! ```
 //!
@@ -151,8 +151,8 @@ impl<'t, V: Vector, const FULL: bool, const MARKS: usize, const QUEUE: usize>
         let mut tail = self.queue.tail(queued);
         for lane in lanes.step_by(V::Lanes::COUNT) {
             let digits = self.vector.lanes(self.marks.digits(), lane);
-            let tens = if V::HAS_TENS { self.vector.lanes(self.marks.tens(), lane) } else { digits };
-            starts::starts::<V::Lanes, FULL>(digits, tens).enqueue(lane, &mut tail);
+            let low = if V::HAS_LOW { Some(self.vector.lanes(self.marks.low(), lane)) } else { None };
+            starts::starts::<V::Lanes, FULL>(digits, low).enqueue(lane, &mut tail);
         }
         tail.len()
     }

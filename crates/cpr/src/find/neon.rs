@@ -8,7 +8,7 @@ use core::arch::aarch64::*;
 
 use super::marks::BLOCK_BYTES;
 use super::portable::Portable;
-use super::vector::Vector;
+use super::vector::{LOW_MAX, Vector};
 
 /// NEON.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +23,18 @@ impl Neon {
 
 impl Vector for Neon {
     type Lanes = u64;
-    const HAS_TENS: bool = true;
+    const HAS_LOW: bool = true;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
         let quarters = block.as_chunks::<16>().0;
-        // SAFETY: each quarter is 16 bytes that may be read.
-        let values =
-            [0, 1, 2, 3].map(|at| unsafe { vsubq_u8(vld1q_u8(quarters[at].as_ptr()), vdupq_n_u8(b'0')) });
-        (below(values, 10), below(values, 2))
+        // SAFETY: each quarter is 16 bytes that may be read; every aarch64 processor that Rust supports has NEON.
+        unsafe {
+            let bytes = [0, 1, 2, 3].map(|at| vld1q_u8(quarters[at].as_ptr()));
+            let digits = bytes.map(|bytes| vcltq_u8(vsubq_u8(bytes, vdupq_n_u8(b'0')), vdupq_n_u8(10)));
+            let low = bytes.map(|bytes| vcleq_s8(vreinterpretq_s8_u8(bytes), vdupq_n_s8(LOW_MAX)));
+            (gathered(digits), gathered(low))
+        }
     }
 
     #[inline(always)]
@@ -43,19 +46,16 @@ impl Vector for Neon {
     fn digits(self, bytes: u128) -> u32 {
         Portable.digits(bytes)
     }
-
-    #[inline(always)]
-    fn prefetch(self, _block: &[u8; BLOCK_BYTES]) {}
 }
 
-/// A bit for each value below `limit`.
+/// A bit for each byte that has all of its bits; the others have none.
 #[inline(always)]
-fn below(values: [uint8x16_t; 4], limit: u8) -> u64 {
+fn gathered(bytes: [uint8x16_t; 4]) -> u64 {
     const WEIGHTS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     // SAFETY: the weights are 16 bytes that may be read; every aarch64 processor that Rust supports has NEON.
     unsafe {
         let weights = vld1q_u8(WEIGHTS.as_ptr());
-        let [a, b, c, d] = values.map(|values| vandq_u8(vcltq_u8(values, vdupq_n_u8(limit)), weights));
+        let [a, b, c, d] = bytes.map(|bytes| vandq_u8(bytes, weights));
         // Sums of neighbours: after three rounds each byte holds the bits of eight.
         let sums = vpaddq_u8(vpaddq_u8(a, b), vpaddq_u8(c, d));
         vgetq_lane_u64::<0>(vreinterpretq_u64_u8(vpaddq_u8(sums, sums)))

@@ -2,7 +2,7 @@
 
 use super::marks::BLOCK_BYTES;
 use super::queue::Tail;
-use super::vector::{LANE_STEP, Lanes, STARTS, Vector};
+use super::vector::{LANE_STEP, LOW_MAX, Lanes, STARTS, Vector};
 
 const ZEROS: u64 = each(b'0');
 const LOW_BITS: u64 = each(0x7F);
@@ -19,7 +19,7 @@ pub(super) struct Portable;
 
 impl Vector for Portable {
     type Lanes = u64;
-    const HAS_TENS: bool = false;
+    const HAS_LOW: bool = false;
 
     #[inline(always)]
     fn marks(self, block: &[u8; BLOCK_BYTES]) -> (u64, u64) {
@@ -37,8 +37,12 @@ impl Vector for Portable {
         (gathered(word_digits(low)) | gathered(word_digits(high)) << 8) as u32
     }
 
+    /// An operation that every processor of the kind has; Miri has it not.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     #[inline(always)]
-    fn prefetch(self, _block: &[u8; BLOCK_BYTES]) {}
+    fn prefetch(self, block: &[u8; BLOCK_BYTES]) {
+        super::avx2::prefetch(block);
+    }
 }
 
 impl Lanes for u64 {
@@ -75,15 +79,16 @@ impl Lanes for u64 {
     }
 }
 
-/// The digits of a text that is shorter than a block, a bit for each.
-pub(super) fn short_digits(text: &[u8]) -> u64 {
+/// The digits of a text that is shorter than a block, and its low bytes, a bit for each. Behind the end are no digits.
+pub(super) fn short_marks(text: &[u8]) -> (u64, u64) {
     let (words, rest) = text.as_chunks();
-    let digits = marks_of_words(words);
-    if rest.is_empty() {
-        return digits;
-    }
     let last = rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
-    digits | gathered(word_digits(last)) << (8 * words.len())
+    let (mut digits, mut low) = (0, 0);
+    for (number, word) in words.iter().map(|word| u64::from_le_bytes(*word)).chain([last]).enumerate() {
+        digits |= gathered(word_digits(word)) << (8 * number);
+        low |= gathered(word_low(word)) << (8 * number);
+    }
+    (digits, low)
 }
 
 #[inline(always)]
@@ -102,6 +107,14 @@ fn word_digits(word: u64) -> u64 {
     // The sum reaches the highest bit of its byte where the value is ten or more.
     let others = ((values & LOW_BITS) + each(0x80 - 10)) | values;
     !others & HIGH_BITS
+}
+
+/// The highest bit of each byte that is at most [`LOW_MAX`], read as signed.
+#[inline(always)]
+fn word_low(word: u64) -> u64 {
+    // The sum reaches the highest bit of its byte where the lower bits are more.
+    let others = (word & LOW_BITS) + each(0x7F - LOW_MAX.cast_unsigned());
+    (!others | word) & HIGH_BITS
 }
 
 /// The highest bits of the eight bytes as one byte, the first byte's lowest.

@@ -118,7 +118,7 @@ pub(super) fn plain(text: &[u8], start: usize) -> Option<Candidate> {
 /// The candidate whose six first digits stand at `start`.
 #[inline(always)]
 fn behind_date<const FULL: bool>(text: &[u8], start: usize, bytes: u128, digits: u32) -> Option<Candidate> {
-    if !is_date(bytes as u32) || !is_left_open::<FULL>(text, start) {
+    if !is_left_open::<FULL>(text, start) || !is_date(bytes as u32) {
         return None;
     }
     let length = separator_length(digits)?;
@@ -159,17 +159,28 @@ fn separator_length(digits: u32) -> Option<usize> {
 pub(super) fn is_left_open<const FULL: bool>(text: &[u8], start: usize) -> bool {
     match text[..start].last() {
         Some(byte) if byte.is_ascii_digit() => {
-            FULL && may_be_escaped(&text[..start]) && escape_before(text, start).is_some()
+            FULL && may_be_escaped(&text[..start]) && is_escaped(text, start)
         }
         _ => true,
     }
 }
 
-/// Whether an escape can end here that ends with a digit: reading it in full costs more.
+/// Whether an escape ends at `start`.
+#[cold]
+#[inline(never)]
+fn is_escaped(text: &[u8], start: usize) -> bool {
+    escape_before(text, start).is_some()
+}
+
+/// Whether an escape can end here that ends with a digit, as `%HH`, `%25HH`, `\xHH` and `\uHHHH` do: reading it in full
+/// costs more.
 #[inline(always)]
 fn may_be_escaped(before: &[u8]) -> bool {
-    matches!(
-        before,
-        [.., b'%', _, _] | [.., b'%', _, _, _, _] | [.., b'\\', _, _, _] | [.., b'\\', _, _, _, _, _]
-    )
+    const OPENINGS: u64 = u64::from_le_bytes([0, 0, b'\\', b'%', b'\\', b'%', 0, 0]);
+    const ELSEWHERE: u64 = u64::from_le_bytes([1, 1, 0, 0, 0, 0, 1, 1]);
+    const LOWEST: u64 = u64::from_le_bytes([1; 8]);
+    let Some(before) = before.last_chunk() else { return true };
+    let others = (u64::from_le_bytes(*before) ^ OPENINGS) | ELSEWHERE;
+    // The highest bit of each byte that is zero, and of some above such a one.
+    others.wrapping_sub(LOWEST) & !others & LOWEST << 7 != 0
 }

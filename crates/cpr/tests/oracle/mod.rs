@@ -162,9 +162,10 @@ pub fn check(text: &[u8], what: &str) {
 
 /// Bytes that are full of numbers, of what nearly is one, and of what makes one out of a neighbour.
 pub fn soup(random: &mut Rng, len: usize) -> Vec<u8> {
-    const GLUE: [&str; 24] = [
-        "-", "-", " ", "\t", ".", "/", "_", "+", "%", "%2", "%20", "%2D", "%25", "\\u00", "\\x", "\u{a0}",
-        "\u{ad}", "\u{2010}", "\u{2013}", "\u{2014}", "\u{2212}", " - ", "\0", "-\0",
+    const GLUE: [&str; 28] = [
+        "-", "-", " ", "\t", ".", "/", "_", "+", "%", "%2", "%20", "%2D", "%25", "%A", "%25b", "\\u00",
+        "\\u00a", "\\uc", "\\x", "\u{a0}", "\u{ad}", "\u{2010}", "\u{2013}", "\u{2014}", "\u{2212}", " - ",
+        "\0", "-\0",
     ];
     let mut text = Vec::with_capacity(len + 16);
     while text.len() < len {
