@@ -13,12 +13,12 @@ pub enum Exit {
     /// All is well.
     Success = 0,
     /// `doctor`: this machine can do some of it; `scan`: something was found; `spool`: something is damaged, or still
-    /// waits.
+    /// waits; `verify`: no.
     Partial = 1,
     /// Wrong configuration or usage; `doctor`: this machine can do none of it; `scan`: something could not be read.
     Config = 2,
-    /// `status`: no daemon is running.
-    NotRunning = 3,
+    /// `status`: no daemon is running; `verify`: the capture cannot tell.
+    NoAnswer = 3,
     /// A privilege or a kernel feature is missing.
     Unable = 4,
     /// Something is already running.
@@ -155,6 +155,18 @@ Examples:
 
 Exit codes: 0 it runs, 3 it does not.")]
     Status(Status),
+    /// Compare a leak with a packet capture
+    #[command(after_help = "\
+Examples:
+  tcpdump -i any -w capture.pcap tcp    while cprvagt watch --json > leaks.jsonl
+  cprvagt verify leaks.jsonl --pcap capture.pcap --id 0190b3a4-5c6d-7e8f-9a0b-1c2d3e4f5a6b
+  tail -n 1 leaks.jsonl | cprvagt verify - --pcap capture.pcap --json
+
+Finds the connection by its hello's random and the TLS records of the leak by their place and length. Nothing is
+decrypted, and no key is needed. pcap and pcapng are read, over Ethernet, Linux cooked, raw IP and loopback links.
+
+Exit codes: 0 yes, 1 no, 2 leak or capture cannot be read, 3 the capture cannot tell.")]
+    Verify(Verify),
     /// Propose allow entries (not in this version)
     Learn(Later),
     /// Make a data controller's keys
@@ -376,6 +388,23 @@ pub struct Scan {
     pub explain: bool,
 }
 
+/// Options of `verify`.
+#[derive(Args, Clone, Debug)]
+pub struct Verify {
+    /// A leak, or a file of leaks, as watch --json writes them; "-" is standard input
+    #[arg(value_name = "LEAK")]
+    pub leak: PathBuf,
+    /// The capture
+    #[arg(long, value_name = "FILE")]
+    pub pcap: PathBuf,
+    /// Which leak of the file
+    #[arg(long, value_name = "ID")]
+    pub id: Option<uuid::Uuid>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Options of `doctor`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Doctor {
@@ -427,6 +456,7 @@ impl Command {
             Self::Scan(_) => "scan",
             Self::SelfTest(_) => "self-test",
             Self::Status(_) => "status",
+            Self::Verify(_) => "verify",
             Self::Learn(_) => "learn",
             Self::Keys(_) => "keys",
             Self::Enrol(_) => "enrol",
@@ -478,6 +508,8 @@ mod tests {
             "cprvagt watch --for inf",
             "cprvagt watch --min tiny",
             "cprvagt check --jsno",
+            "cprvagt verify leak.json",
+            "cprvagt verify leak.json --pcap x --id seven",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
@@ -537,6 +569,7 @@ mod tests {
             "cprvagt keys new --help",
             "cprvagt enrol --help",
             "cprvagt spool --help",
+            "cprvagt verify --help",
             "cprvagt spool list --help",
             "cprvagt spool fsck --help",
             "cprvagt spool export --help",

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::cli::{self, Cli, Command, Exit, Exits};
-use crate::{capture, check, config, doctor, enrol, keys, run, scan, spool_tool, watch};
+use crate::{capture, check, config, doctor, enrol, keys, run, scan, spool_tool, verify, watch};
 
 /// Why the command failed, in words for a person.
 pub struct Failure {
@@ -55,6 +55,7 @@ pub fn obey(cli: &Cli) -> Result<Exit, Failure> {
         }
         Command::Scan(options) => scan(cli, options),
         Command::Status(options) => Ok(status(options)?),
+        Command::Verify(options) => Ok(verify::run(options, &mut io::stdout())?),
         later => {
             tell(&format!("cprvagt {}: not in this version", later.name()));
             Ok(Exit::NotInThisVersion)
@@ -82,7 +83,7 @@ fn scan(cli: &Cli, options: &cli::Scan) -> Result<Exit, Failure> {
 fn status(options: &cli::Status) -> Result<Exit, run::RunError> {
     let Some(status) = run::ask(&options.runtime_dir)? else {
         tell("cprvagt run is not running here");
-        return Ok(Exit::NotRunning);
+        return Ok(Exit::NoAnswer);
     };
     let text = if options.json { status.to_string() } else { run::lines(&status).join("\n") };
     writeln!(io::stdout(), "{text}")?;

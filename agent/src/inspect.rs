@@ -93,6 +93,7 @@ impl Finding {
             system: None,
             destination: None,
             transport: None,
+            evidence: None,
             tap: None,
             location: self.location,
             decodings: self.decodings,

@@ -37,6 +37,7 @@ mod secret_file;
 mod send;
 mod spool_tool;
 mod tls_files;
+mod verify;
 mod watch;
 
 use std::io::{self, Write};

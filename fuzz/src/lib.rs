@@ -10,6 +10,7 @@
 mod cpr;
 mod memory;
 mod mend;
+mod pcap;
 mod protocols;
 mod report;
 mod settings;
@@ -18,6 +19,7 @@ mod stream;
 mod text;
 
 pub use cpr::{cpr_find, cpr_scan};
+pub use pcap::pcap_read;
 pub use protocols::{
     dns_decode, grpc_decode, http2_decode, ldap_decode, mail_decode, postgres_decode, protobuf_decode,
     redis_decode, syslog_decode, websocket_decode,
@@ -32,7 +34,7 @@ pub use text::text_parse;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     ("cpr_find", cpr_find),
     ("cpr_scan", cpr_scan),
     ("delivery_decode", delivery_decode),
@@ -41,6 +43,7 @@ pub const TARGETS: [Target; 19] = [
     ("http2_decode", http2_decode),
     ("ldap_decode", ldap_decode),
     ("mail_decode", mail_decode),
+    ("pcap_read", pcap_read),
     ("postgres_decode", postgres_decode),
     ("protobuf_decode", protobuf_decode),
     ("redis_decode", redis_decode),

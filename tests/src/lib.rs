@@ -15,6 +15,7 @@ pub mod collector;
 pub mod database;
 pub mod demo;
 pub mod go;
+pub mod hard;
 pub mod held;
 pub mod http;
 pub mod injection;

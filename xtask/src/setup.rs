@@ -30,7 +30,7 @@ const PROGRAMS: [(&str, &str, &str); 8] = [
 ];
 
 /// What the tests alone run.
-const TEST_PROGRAMS: [(&str, &str, &str); 27] = [
+const TEST_PROGRAMS: [(&str, &str, &str); 28] = [
     ("chromium", "chromium", "looks at the collector's pages"),
     ("chromedriver", "chromium-driver", "drives the browser"),
     ("gnutls-cli", "gnutls-bin", "leaking program"),
@@ -50,6 +50,7 @@ const TEST_PROGRAMS: [(&str, &str, &str); 27] = [
     ("ldapsearch", "ldap-utils", "leaking program"),
     ("mariadb", "mariadb-client", "leaking program"),
     ("git", "git", "leaking program"),
+    ("tcpdump", "tcpdump", "captures what leaks are compared with"),
     ("tinyproxy", "tinyproxy-bin", "passes on what programs leak"),
     ("microsocks", "microsocks", "passes on what programs leak"),
     ("nginx", "nginx-light", "leaking program, as a proxy"),

@@ -37,6 +37,7 @@
 //! [`tls_flow::PENDING_MAX`] writes of one flow whose records have not all passed, [`repeats::AGAIN_MAX`]
 //! that were called again. The first two also have a limit in bytes.
 
+pub mod placement;
 pub mod records;
 pub mod repeats;
 pub mod tls_flow;

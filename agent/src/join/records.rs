@@ -1,5 +1,7 @@
 //! Following TLS record headers in copied bytes, where the kernel programs handed a flow over.
 
+use cprvagt_abi::TlsRecord;
+
 /// Bytes of a record header.
 const HEADER_LEN: usize = 5;
 /// Longest record (RFC 5246, 6.2.3: 2^14 bytes and 2048 of expansion).
@@ -12,6 +14,15 @@ pub struct RecordHeader {
     pub content: u32,
     /// Bytes behind the header.
     pub length: u32,
+    /// TCP sequence number of its first byte.
+    pub seq: u32,
+}
+
+impl RecordHeader {
+    /// As the kernel program read it.
+    pub const fn of(record: &TlsRecord) -> Self {
+        Self { content: record.content, length: record.length, seq: record.seq }
+    }
 }
 
 /// What the reader met.
@@ -28,18 +39,22 @@ pub enum Met<'a> {
 pub struct RecordReader {
     header: [u8; HEADER_LEN],
     header_len: usize,
+    /// Where the header begins.
+    header_seq: u32,
     body_left: u64,
     broken: bool,
 }
 
 impl RecordReader {
-    /// Reads the next bytes of the flow.
-    pub fn push(&mut self, mut bytes: &[u8], out: &mut dyn FnMut(Met<'_>)) {
+    /// Reads the next bytes of the flow, which begin at this sequence number.
+    pub fn push(&mut self, seq: u32, mut bytes: &[u8], out: &mut dyn FnMut(Met<'_>)) {
+        let end = seq.wrapping_add(bytes.len() as u32);
         while !bytes.is_empty() {
             if self.broken {
                 return out(Met::NoRecord(bytes));
             }
-            bytes = if self.body_left > 0 { self.skip_body(bytes) } else { self.read_header(bytes, out) };
+            bytes =
+                if self.body_left > 0 { self.skip_body(bytes) } else { self.read_header(end, bytes, out) };
         }
     }
 
@@ -65,12 +80,15 @@ impl RecordReader {
         &bytes[skip..]
     }
 
-    fn read_header<'a>(&mut self, bytes: &'a [u8], out: &mut dyn FnMut(Met<'_>)) -> &'a [u8] {
+    fn read_header<'a>(&mut self, end: u32, bytes: &'a [u8], out: &mut dyn FnMut(Met<'_>)) -> &'a [u8] {
+        if self.header_len == 0 {
+            self.header_seq = end.wrapping_sub(bytes.len() as u32);
+        }
         let take = (HEADER_LEN - self.header_len).min(bytes.len());
         self.header[self.header_len..self.header_len + take].copy_from_slice(&bytes[..take]);
         self.header_len += take;
         if self.header_len == HEADER_LEN {
-            match parse(self.header) {
+            match parse(self.header, self.header_seq) {
                 Some(header) => {
                     self.header_len = 0;
                     self.body_left = u64::from(header.length);
@@ -92,10 +110,10 @@ impl RecordReader {
     }
 }
 
-fn parse([content, major, minor, high, low]: [u8; HEADER_LEN]) -> Option<RecordHeader> {
+fn parse([content, major, minor, high, low]: [u8; HEADER_LEN], seq: u32) -> Option<RecordHeader> {
     let length = u16::from_be_bytes([high, low]);
     let sound = (20..=24).contains(&content) && major == 3 && minor <= 4 && length <= RECORD_LEN_MAX;
-    sound.then(|| RecordHeader { content: u32::from(content), length: u32::from(length) })
+    sound.then(|| RecordHeader { content: u32::from(content), length: u32::from(length), seq })
 }
 
 #[cfg(test)]
@@ -107,17 +125,25 @@ mod tests {
     /// Reads pieces, between them holes of the given lengths: what was met, and the bytes of no record.
     fn read(pieces: &[(u64, &[u8])]) -> (Vec<(u32, u32)>, Vec<u8>) {
         let mut reader = RecordReader::default();
-        let (mut records, mut rest) = (Vec::new(), Vec::new());
+        let (mut records, mut rest, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
         let mut take = |met: Met<'_>| match met {
-            Met::Record(header) => records.push((header.content, header.length)),
+            Met::Record(header) => {
+                records.push((header.content, header.length));
+                seqs.push(header.seq);
+            }
             Met::NoRecord(bytes) => rest.extend_from_slice(bytes),
         };
+        // Sequence numbers wrap within the first record.
+        let mut seq = u32::MAX - 2;
         for (hole, piece) in pieces {
             if *hole > 0 {
                 reader.skip(*hole, &mut take);
             }
-            reader.push(piece, &mut take);
+            seq = seq.wrapping_add(*hole as u32);
+            reader.push(seq, piece, &mut take);
+            seq = seq.wrapping_add(piece.len() as u32);
         }
+        assert!(seqs.iter().zip([u32::MAX - 2, 6]).all(|(seq, begins)| *seq == begins), "{seqs:?}");
         (records, rest)
     }
 

@@ -5,9 +5,10 @@
 
 use std::{collections::VecDeque, ops::Range, rc::Rc};
 
+use cprvagt_report::Evidence;
 use cprvagt_stream::tls::{PlainLen, TLS_1_3, plain_len};
 
-use super::{records::RecordHeader, repeats::Repeats, writes::Write};
+use super::{placement::Placement, records::RecordHeader, repeats::Repeats, writes::Write};
 
 /// Writes of one flow whose records have not all passed.
 pub const PENDING_MAX: usize = 4096;
@@ -53,6 +54,7 @@ pub struct TlsFlow {
     written: u64,
     passed: Range<u64>,
     doubtful: bool,
+    placement: Placement,
 }
 
 #[derive(Clone, Copy)]
@@ -125,6 +127,16 @@ impl Length {
 }
 
 impl TlsFlow {
+    /// The flow's ClientHello, from its record header on.
+    pub fn hello(&mut self, random: [u8; 32], bytes: &[u8]) {
+        self.placement.hello(random, bytes);
+    }
+
+    /// By what this part of the session's plaintext can be found in a capture.
+    pub fn evidence(&self, plain: &Range<u64>) -> Option<Evidence> {
+        self.placement.evidence(plain)
+    }
+
     /// The ClientHello announced early data.
     pub const fn expect_early_data(&mut self) {
         self.early_data = true;
@@ -203,6 +215,7 @@ impl TlsFlow {
     /// A record passed. Returns what it carried and, if the last write was repeated in earnest, its
     /// content, which counts once more: the caller is to inspect it again.
     pub fn record(&mut self, record: RecordHeader) -> (Carried, Option<Rc<Write>>) {
+        self.placement.pass(record);
         let whole = HEADER_LEN + u64::from(record.length);
         let protocol = Carried { protocol: whole, ..Carried::default() };
         if record.content != APPLICATION_DATA {
@@ -352,6 +365,8 @@ impl TlsFlow {
         let Some(front) = self.pending.front_mut() else {
             return Carried { unseen: whole, ..Carried::default() };
         };
+        let begins = front.start + front.sent;
+        self.placement.carry(begins..begins + taken);
         front.sent += taken;
         let mut inspected = taken;
         let mut give = |missing: &mut u64| {

@@ -65,7 +65,7 @@ fn run(flow: &mut TlsFlow, steps: Vec<Step>) {
                 assert!(flow.write(write).is_some(), "step {index}");
             }
             Step::Record(content, length, expected, repeats) => {
-                let (carried, repeated) = flow.record(RecordHeader { content, length });
+                let (carried, repeated) = flow.record(RecordHeader { content, length, seq: 0 });
                 assert_eq!((carried, repeated.is_some()), (expected, repeats), "step {index}");
             }
         }
@@ -350,7 +350,7 @@ proptest::proptest! {
                 flow.write(CallSample::default().whole(&vec![b'x'; len % 300]));
             } else {
                 let length = if len % 3 == 0 { len as u32 } else { extra };
-                let (it, _) = flow.record(RecordHeader { content, length });
+                let (it, _) = flow.record(RecordHeader { content, length, seq: 0 });
                 accounts += it.inspected + it.lost + it.skipped + it.protocol + it.unseen;
                 records += 5 + u64::from(length);
                 proptest::prop_assert_eq!(accounts + flow.unsettled_bytes(), records);
@@ -388,7 +388,7 @@ fn what_leaves_whole_is_taken_piece_by_piece() {
         assert!(flow.write(go(content)).is_some());
     }
     for (plain, left) in [(1186, 3), (1814, 2), (1186, 1), (1186, 0)] {
-        let (carried, again) = flow.record(RecordHeader { content: 23, length: plain + 24 });
+        let (carried, again) = flow.record(RecordHeader { content: 23, length: plain + 24, seq: 0 });
         assert_eq!((carried.inspected, carried.unseen, again.is_some()), (plain.into(), 0, false));
         assert_eq!(flow.pending.len(), left, "{plain}");
     }

@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
 
 use cprvagt_abi::{Flow, Kind, Role, Verdict, WireData};
-use cprvagt_report::{Outcome, Scrubbed};
+use cprvagt_report::{Evidence, Outcome, Scrubbed};
 use cprvagt_stream::tls::{client_hello, server_hello};
 
 use super::plain::{Outlet, PlainFlow};
@@ -95,11 +95,13 @@ pub struct Told {
     pub outcome: Outcome,
     /// Whether that, and where to, is certain.
     pub certain: bool,
+    /// By what it can be found in a capture.
+    pub evidence: Option<Evidence>,
 }
 
 impl Told {
     fn in_clear(finding: Finding) -> Self {
-        Self { finding, tap: "wire", encrypted: false, outcome: Outcome::Sent, certain: true }
+        Self { finding, tap: "wire", encrypted: false, outcome: Outcome::Sent, certain: true, evidence: None }
     }
 }
 
@@ -202,7 +204,7 @@ impl FlowState {
         if let Ok(hole @ 1..) = u64::try_from(hole) {
             *hole_bytes += records.skip(hole, &mut take);
         }
-        records.push(bytes, &mut take);
+        records.push(seq, bytes, &mut take);
         *next_seq = Some(seq.wrapping_add(bytes.len() as u32));
         let mut told: Vec<Told> =
             headers.into_iter().flat_map(|header| self.tls_record(header, lens)).collect();
@@ -220,8 +222,11 @@ impl FlowState {
     }
 
     /// A ClientHello: from here on the flow is TLS.
-    pub fn hello(&mut self, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
+    pub fn hello(&mut self, random: [u8; 32], bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
         let told = self.turn_to_tls(lens);
+        if let Some(tls) = &mut self.tls {
+            tls.hello(random, bytes);
+        }
         let Some(hello) = client_hello(bytes) else { return told };
         if let Some(tls) = &mut self.tls
             && hello.has_early_data
@@ -344,7 +349,9 @@ impl FlowState {
         let guessed = held.finding.needs <= self.guessed_until;
         let doubtful = guessed || self.tls.as_ref().is_none_or(TlsFlow::is_doubtful);
         let certain = outcome == Outcome::Sent && !doubtful;
-        Told { finding: held.finding, tap: held.tap, encrypted: true, outcome, certain }
+        let plain = held.finding.offset.min(held.finding.needs.saturating_sub(1))..held.finding.needs;
+        let evidence = self.tls.as_ref().filter(|_| !guessed).and_then(|tls| tls.evidence(&plain));
+        Told { finding: held.finding, tap: held.tap, encrypted: true, outcome, certain, evidence }
     }
 
     /// No bytes came for a while.

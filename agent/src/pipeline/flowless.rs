@@ -42,7 +42,8 @@ impl Pipeline {
         let (teller, flow) = (self.teller(now), self.flows.get(&call.flow));
         let tap = head.first().map_or("tls", Write::tap);
         let certain = flow.is_some();
-        let told = |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Sent, certain };
+        let told =
+            |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Sent, certain, evidence: None };
         let leak = |it| teller.leak_of_request(flow, call, process, told(it));
         inspected.findings.into_iter().filter_map(|it| Some((it.tie, leak(it)?))).collect()
     }
@@ -81,8 +82,14 @@ impl Pipeline {
         }
         inspector.finish(&lens, &mut inspected);
         let teller = self.teller(now);
-        let told =
-            |finding| Told { finding, tap, encrypted: true, outcome: Outcome::Unknown, certain: false };
+        let told = |finding| Told {
+            finding,
+            tap,
+            encrypted: true,
+            outcome: Outcome::Unknown,
+            certain: false,
+            evidence: None,
+        };
         let leak = |it| teller.leak_to_unknown(call, process, told(it));
         inspected.findings.into_iter().filter_map(|it| Some((it.tie, leak(it)?))).collect()
     }

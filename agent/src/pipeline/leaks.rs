@@ -197,6 +197,7 @@ impl Teller<'_> {
                 via: None,
                 proof: Proof::Unknown,
             }),
+            evidence: told.evidence,
             tap: Some(Label::new(told.tap)),
             ..finding.into_leak(verdict.rule, verdict.severity)
         }

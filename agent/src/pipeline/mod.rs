@@ -148,7 +148,7 @@ impl Pipeline {
                 });
             }
             Record::TlsRecord(record) => {
-                let header = RecordHeader { content: record.content, length: record.length };
+                let header = RecordHeader::of(&record);
                 self.on_flow(record.flow, now, ask, |flow, lens| flow.tls_record(header, lens));
             }
             Record::TlsWrite(call, bytes) => {
@@ -282,7 +282,7 @@ impl Pipeline {
             return self.give_up(by_random.into_iter().chain(undrawn).collect(), now, ask);
         }
         self.on_flow(hello.flow, now, ask, |flow, lens| {
-            let mut told = flow.hello(bytes, lens);
+            let mut told = flow.hello(hello.random, bytes, lens);
             told.extend(by_random.into_iter().flat_map(|write| flow.write(write, false, lens)));
             told.extend(undrawn.into_iter().flat_map(|write| flow.write(write, true, lens)));
             told

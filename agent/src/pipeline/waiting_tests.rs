@@ -35,6 +35,7 @@ fn waiter(message: u64, citizen: u64, since: Instant) -> Waiter {
         system: None,
         destination: None,
         transport: None,
+        evidence: None,
         tap: None,
         location: Location { protocol: Label::new("raw"), part: Part::Json, field: None, path: None },
         decodings: Vec::new(),

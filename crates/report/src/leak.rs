@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Checksum, Class, Confidence, Direction, HostId, Label, Mask, Moment, Outcome, Part, Proof, Protocol,
-    Pseudonym, Rule, Score, Scrubbed, SealedNumber, Severity,
+    Checksum, Class, Confidence, Direction, Evidence, HostId, Label, Mask, Moment, Outcome, Part, Proof,
+    Protocol, Pseudonym, Rule, Score, Scrubbed, SealedNumber, Severity,
 };
 
 /// The name and version of the leak object.
@@ -89,6 +89,9 @@ pub struct Leak {
     /// What carried it; absent in a scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,
+    /// By what it can be found in a capture; absent in clear, in a scan, and where no hello was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// `wire`, or the function that was tapped; absent in a scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tap: Option<Label>,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::*;
-use crate::Scrub;
+use crate::{HelloRandom, Scrub, WireRecord};
 
 struct AsIs;
 
@@ -44,6 +44,7 @@ fn least() -> Leak {
         system: None,
         destination: None,
         transport: None,
+        evidence: None,
         tap: None,
         location: Location { protocol: "raw".into(), part: Part::Raw, field: None, path: None },
         decodings: vec![],
@@ -89,6 +90,10 @@ fn whole() -> Leak {
             encrypted: true,
             tls_version: Some("1.1".into()),
             weak: true,
+        }),
+        evidence: Some(Evidence {
+            hello_random: HelloRandom::new([0xc1; 32]),
+            records: vec![WireRecord { at: 1_709, length: 317 }],
         }),
         tap: Some("openssl.SSL_write".into()),
         location: Location {
@@ -139,6 +144,8 @@ fn every_field_has_the_name_of_the_contract() {
         "destination":{"ip":"2001:db8::5","port":443,"host":"stats.example","recipient":"Stats Inc.",
         "via":"proxy.example","proof":"proven"},
         "transport":{"protocol":"tcp","encrypted":true,"tls_version":"1.1","weak":true},
+        "evidence":{"hello_random":"c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1",
+        "records":[{"at":1709,"length":317}]},
         "tap":"openssl.SSL_write",
         "location":{"protocol":"http/1.1","part":"url.query","field":"cpr","path":"/borger/{}"},
         "decodings":["chunked","gzip"],"also_present":["email"]}"#,

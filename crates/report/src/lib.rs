@@ -8,6 +8,7 @@
 
 mod confidential;
 mod delivery;
+mod evidence;
 mod explained;
 mod leak;
 mod ledger;
@@ -26,6 +27,7 @@ pub use delivery::{
     EnrolAnswer, EnrolRequest, Envelope, Outcome as ReceiptOutcome, RENEW_PATH, REPORTS_PATH, Receipt,
     Receipts, Refusal, RenewAnswer, RenewRequest,
 };
+pub use evidence::{EVIDENCE_RECORDS_MAX, Evidence, HelloRandom, WireRecord};
 pub use explained::{Explained, Step};
 pub use leak::{
     Destination, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, Process, Source, System, Transport,

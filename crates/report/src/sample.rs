@@ -59,6 +59,7 @@ pub fn leak(citizen: u128, host: &str) -> Leak {
             tls_version: None,
             weak: false,
         }),
+        evidence: None,
         tap: Some("openssl.SSL_write".into()),
         location: Location {
             protocol: "http/1.1".into(),

@@ -7,7 +7,7 @@ use super::finding::{Finding, Rule};
 
 const ARROW: Rule = Rule {
     name: "arrow",
-    why: "ARCHITECTURE.md draws all arrows: ebpf -> abi <- agent -> {stream, cpr, report, spool, settings}, \
+    why: "ARCHITECTURE.md draws all arrows: ebpf -> abi <- agent -> {stream, cpr, pcap, report, spool, settings}, \
           stream -> cpr, collector -> {report, cpr, settings}; bench, tests, fuzz and xtask are free",
     fix: "pass the data through the crate that may know both, or change the architecture first",
 };
@@ -18,12 +18,13 @@ const LIBRARY: Rule = Rule {
 };
 
 /// Own crates that each own crate may use. Those not listed are free.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     (
         "cprvagt",
         &[
             "cprvagt-abi",
             "cprvagt-cpr",
+            "cprvagt-pcap",
             "cprvagt-report",
             "cprvagt-settings",
             "cprvagt-spool",
@@ -34,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("cprvagt-collector", &["cprvagt-cpr", "cprvagt-report", "cprvagt-settings"]),
     ("cprvagt-cpr", &[]),
     ("cprvagt-ebpf", &["cprvagt-abi"]),
+    ("cprvagt-pcap", &[]),
     ("cprvagt-report", &[]),
     ("cprvagt-settings", &[]),
     ("cprvagt-spool", &[]),
