@@ -367,11 +367,11 @@ fn what_is_gathered_may_leave_in_the_smallest_pieces() {
     flow.answered(0x0303, 0xC02F);
     assert!(flow.write(CallSample { function, ..CallSample::default() }.whole(&[b'a'; 8202])).is_some());
     for (plain, left) in [(8192, 1), (2, 1), (8, 0)] {
-        let (carried, _) = flow.record(RecordHeader { content: 23, length: plain + 24 });
+        let (carried, _) = flow.record(RecordHeader { content: 23, seq: 0, length: plain + 24 });
         assert_eq!((carried.inspected, carried.unseen), (plain.into(), 0));
         assert_eq!(flow.pending.len(), left, "{plain}");
     }
-    let (carried, _) = flow.record(RecordHeader { content: 23, length: 2 + 24 });
+    let (carried, _) = flow.record(RecordHeader { content: 23, seq: 0, length: 2 + 24 });
     assert_eq!((carried.inspected, carried.protocol), (0, 5 + 26));
     assert!(!flow.is_doubtful());
 }
