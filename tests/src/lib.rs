@@ -22,6 +22,7 @@ pub mod injection;
 pub mod lab;
 pub mod live;
 pub mod load;
+pub mod loss;
 pub mod mounted;
 pub mod network;
 pub mod oracle;

@@ -3,13 +3,12 @@
 
 use std::io::{Read as _, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, UdpSocket};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
 use cprvagt_tests::server::{Server, Speaks};
-use cprvagt_tests::{Expected, Lab, Trial, payload};
+use cprvagt_tests::{Expected, Lab, Trial, loss, payload};
 use nix::sys::socket::{setsockopt, sockopt};
 
 const SETTLE: Duration = Duration::from_secs(120);
@@ -230,7 +229,7 @@ fn retransmissions_are_counted_once() {
         return;
     }
     let sinks = Sinks::new();
-    if let Err(reason) = drop_packets(&sinks.lab) {
+    if let Err(reason) = loss::lose(&sinks.lab, 9000, 15) {
         println!("skipped: retransmissions_are_counted_once: nft cannot drop packets here: {reason}");
         return;
     }
@@ -251,16 +250,4 @@ fn retransmissions_are_counted_once() {
     let got = ["wire_bytes", "inspected_bytes", "unexplained_bytes"].map(|it| seen.bytes(it));
     assert_eq!(got, [sent, sent, 0], "{:#}", seen.ledger);
     assert!(seen.counter("packet_retransmitted_total") > 0, "nothing was sent again: {:?}", seen.counters);
-}
-
-fn drop_packets(lab: &Lab) -> Result<(), String> {
-    let rules = "table inet lab {
-        chain arriving {
-            type filter hook input priority 0;
-            meta l4proto tcp tcp dport 9000 numgen inc mod 15 == 0 drop
-        }
-    }";
-    let file = lab.scratch().write("drop.nft", rules).unwrap();
-    let output = lab.network().inside(|| Command::new("nft").arg("-f").arg(file).output()).unwrap();
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
