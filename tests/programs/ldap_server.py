@@ -1,12 +1,10 @@
 """Answers one LDAP client that begins in clear and turns to TLS (StartTLS), as far as it needs to search once.
 
-Says so when it listens.
-
 usage: ldap_server.py ADDRESS CERTIFICATE KEY
 """
-import socket
-import ssl
 import sys
+
+from upgraded import accept, receive
 
 # RFC 4511: an LDAPMessage is a sequence of a number and an operation, each told by its tag.
 SEQUENCE, INTEGER, OCTETS, ENUMERATED = b"\x30", b"\x02", b"\x04", b"\x0a"
@@ -14,16 +12,6 @@ BIND, UNBIND, SEARCH, EXTENDED = 0x60, 0x42, 0x63, 0x77
 ANSWERS = {BIND: b"\x61", SEARCH: b"\x65", EXTENDED: b"\x78"}
 START_TLS = b"1.3.6.1.4.1.1466.20037"
 SUCCESS = ENUMERATED + b"\x01\x00" + (OCTETS + b"\x00") * 2
-
-
-def receive(stream, count):
-    data = b""
-    while len(data) < count:
-        more = stream.recv(count - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
 
 
 def message(stream):
@@ -42,17 +30,12 @@ def answer(stream, number, operation):
 
 
 def main():
-    address, certificate, key = sys.argv[1:]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with socket.create_server((address, 389)) as listener:
-        print("listening", flush=True)
-        stream, _ = listener.accept()
+    stream, encrypt = accept(389)
     number, operation, content = message(stream)
     if operation != EXTENDED or START_TLS not in content:
         sys.exit("the client asked for no TLS")
     answer(stream, number, operation)
-    with context.wrap_socket(stream, server_side=True) as stream:
+    with encrypt(stream) as stream:
         while True:
             number, operation, _ = message(stream)
             if operation == UNBIND:

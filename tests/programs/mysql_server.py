@@ -1,13 +1,11 @@
 """Answers one MySQL client that begins in clear and turns to TLS, as far as it needs to send queries.
 
-Says so when it listens.
-
 usage: mysql_server.py ADDRESS CERTIFICATE KEY
 """
-import socket
-import ssl
 import struct
 import sys
+
+from upgraded import accept, receive
 
 # MySQL 8.4 internals, "Capabilities Flags": what this server speaks.
 LONG_PASSWORD, PROTOCOL_41, SSL, SECURE_CONNECTION, PLUGIN_AUTH = 0x1, 0x200, 0x800, 0x8000, 0x80000
@@ -18,16 +16,6 @@ QUIT = b"\x01"
 OK = b"\x00\x00\x00" + struct.pack("<HH", AUTOCOMMIT, 0)
 PLUGIN = b"mysql_native_password\x00"
 SCRAMBLE = b"a" * 20
-
-
-def receive(stream, count):
-    data = b""
-    while len(data) < count:
-        more = stream.recv(count - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
 
 
 def packet(stream):
@@ -48,17 +36,12 @@ def greeting():
 
 
 def main():
-    address, certificate, key = sys.argv[1:]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with socket.create_server((address, 3306)) as listener:
-        print("listening", flush=True)
-        stream, _ = listener.accept()
+    stream, encrypt = accept(3306)
     send(stream, 0, greeting())
     _, content = packet(stream)
     if not struct.unpack("<I", content[:4])[0] & SSL or len(content) > 32:
         sys.exit("the client asked for no TLS")
-    with context.wrap_socket(stream, server_side=True) as stream:
+    with encrypt(stream) as stream:
         number, _ = packet(stream)
         send(stream, number + 1, OK)
         while True:

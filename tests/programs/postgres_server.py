@@ -1,28 +1,16 @@
 """Answers one PostgreSQL client over TLS as far as it needs to send a query, and ends with it.
 
-Says so when it listens.
-
 usage: postgres_server.py ADDRESS CERTIFICATE KEY
 """
-import socket
-import ssl
 import struct
 import sys
+
+from upgraded import accept, receive
 
 SSL_REQUEST = 80877103
 AUTHENTICATED = b"R" + struct.pack("!ii", 8, 0)
 READY = b"Z" + struct.pack("!i", 5) + b"I"
 DONE = b"C" + struct.pack("!i", 15) + b"INSERT 0 1\0"
-
-
-def receive(stream, count):
-    data = b""
-    while len(data) < count:
-        more = stream.recv(count - len(data))
-        if not more:
-            raise EOFError
-        data += more
-    return data
 
 
 def packet(stream):
@@ -31,16 +19,11 @@ def packet(stream):
 
 
 def main():
-    address, certificate, key = sys.argv[1:]
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    with socket.create_server((address, 5432)) as listener:
-        print("listening", flush=True)
-        stream, _ = listener.accept()
+    stream, encrypt = accept(5432)
     if struct.unpack("!i", packet(stream)) != (SSL_REQUEST,):
         sys.exit("the client asked for no TLS")
     stream.sendall(b"S")
-    with context.wrap_socket(stream, server_side=True) as stream:
+    with encrypt(stream) as stream:
         packet(stream)
         stream.sendall(AUTHENTICATED + READY)
         while True:
