@@ -57,6 +57,15 @@ class NssStream:
         if count != len(data):
             raise OSError(f"PR_Write took {count} of {len(data)} bytes")
 
+    def receive(self):
+        room = ctypes.create_string_buffer(65536)
+        count = check(nspr.PR_Read(self.socket, room, len(room)))
+        return room.raw[:count]
+
+    def close(self):
+        nspr.PR_Close(self.socket)
+        self.stream.close()
+
     def finish(self):
         check(nspr.PR_Shutdown(self.socket, SHUTDOWN_SEND))
         room = ctypes.create_string_buffer(65536)
