@@ -26,6 +26,8 @@ library = ctypes.CDLL("libgnutls.so.30")
 library.gnutls_strerror.restype = ctypes.c_char_p
 for sends in (library.gnutls_record_send, library.gnutls_record_send_range, library.gnutls_record_recv):
     sends.restype = ctypes.c_ssize_t
+library.gnutls_deinit.argtypes = [ctypes.c_void_p]
+library.gnutls_certificate_free_credentials.argtypes = [ctypes.c_void_p]
 library.gnutls_record_send.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 library.gnutls_record_send_range.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 library.gnutls_record_recv.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -81,7 +83,11 @@ class GnutlsStream:
 
     def receive(self):
         room = ctypes.create_string_buffer(65536)
-        return room.raw[: check(library.gnutls_record_recv(self.session, room, len(room)))]
+        result = E_AGAIN
+        # A record that is no data, such as a ticket, ends a call as well.
+        while waits(result):
+            result = library.gnutls_record_recv(self.session, room, len(room))
+        return room.raw[: check(result)]
 
     def send(self, data):
         """As programs send: all that is left at each call, which takes one record of it."""
@@ -108,6 +114,11 @@ class GnutlsStream:
         for at in range(0, len(data), 100):
             self.send(data[at : at + 100])
         check(library.gnutls_record_uncork(self.session, 1))
+
+    def close(self):
+        library.gnutls_deinit(self.session)
+        library.gnutls_certificate_free_credentials(self.credentials)
+        self.stream.close()
 
     def finish(self):
         check(library.gnutls_bye(self.session, SHUT_WR))

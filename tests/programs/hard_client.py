@@ -1,8 +1,9 @@
 """The hard case for telling connections apart: many at once, to many addresses, with requests of one length that all
 leave at the same moment, on sockets and TLS objects that are closed and made anew all the time.
 
-The connections of a PLAN (JSON) are of three kinds: "blocking", a thread each with a TLS socket; "loop", all in one
-event loop of another thread, over memory BIOs; "bio", a thread each that carries the bytes of its own memory BIOs.
+The connections of a PLAN (JSON) are of five kinds: "blocking", a thread each with a TLS socket; "loop", all in one
+event loop of another thread, over memory BIOs; "bio", a thread each that carries the bytes of its own memory BIOs;
+"gnutls" and "nss", a thread each with a session of that library.
 In each round every connection is made anew, to another address than before, and each number of the plan leaves once, in
 a request of its own.
 
@@ -89,6 +90,36 @@ class Carried:
         self.sock.close()
 
 
+class Called:
+    """A session of a library that is called as C programs call it."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.sendall, self.close = stream.send, stream.close
+
+    def recv(self, _size):
+        received = self.stream.receive()
+        if not received:
+            raise ConnectionError("the server ended the connection")
+        return received
+
+
+def session(plan, kind, sock, to):
+    if kind == "bio":
+        return Carried(plan.contexts[to["version"]], sock, to["host"])
+    if kind == "gnutls":
+        from gnutls_stream import GnutlsStream
+
+        sock.setblocking(True)
+        return Called(GnutlsStream.client(sock, to["host"], to["version"]))
+    if kind == "nss":
+        from nss_stream import NssStream
+
+        sock.setblocking(True)
+        return Called(NssStream(sock, to["host"], to["version"]))
+    return plan.contexts[to["version"]].wrap_socket(sock, server_hostname=to["host"])
+
+
 def run_thread(plan, connection, kind):
     try:
         for round_number in range(plan.rounds):
@@ -101,13 +132,9 @@ def run_thread(plan, connection, kind):
 
 def run_round(plan, connection, kind, round_number):
     to = plan.recipient(connection, round_number)
-    context = plan.contexts[to["version"]]
-    stream = socket.create_connection((to["ip"], 443), timeout=LIMIT)
-    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if kind == "bio":
-        stream = Carried(context, stream, to["host"])
-    else:
-        stream = context.wrap_socket(stream, server_hostname=to["host"])
+    sock = socket.create_connection((to["ip"], 443), timeout=LIMIT)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    stream = session(plan, kind, sock, to)
     for request in range(plan.requests):
         data = plan.request(connection, round_number, request, to["host"])
         plan.barrier.wait(LIMIT)

@@ -91,6 +91,15 @@ class NssStream:
         buffers = (IoVector * len(pieces))(*[IoVector(piece, len(piece)) for piece in pieces])
         all_of(data, nspr.PR_Writev(self.socket, buffers, len(pieces), FOR_EVER))
 
+    def receive(self):
+        room = ctypes.create_string_buffer(65536)
+        count = check(nspr.PR_Read(self.socket, room, len(room)))
+        return room.raw[:count]
+
+    def close(self):
+        nspr.PR_Close(self.socket)
+        self.stream.close()
+
     def finish(self):
         check(nspr.PR_Shutdown(self.socket, SHUTDOWN_SEND))
         room = ctypes.create_string_buffer(65536)

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::agent::wait_at_most;
+use crate::held::Held;
 use crate::lab::{Lab, Recipient};
 use crate::network::Family;
 use crate::{Seen, payload, scratch};
@@ -57,46 +59,44 @@ impl Plan {
         Self { kinds: kinds.into_iter().cycle().take(connections).collect(), rounds, requests }
     }
 
+    /// The same, all of one kind: `blocking`, `loop`, `bio`, `gnutls` or `nss`.
+    #[must_use]
+    pub fn all(kind: &'static str, connections: usize, rounds: usize, requests: usize) -> Self {
+        Self { kinds: vec![kind; connections], rounds, requests }
+    }
+
     /// Numbers that leave.
     #[must_use]
     pub fn leaks(&self) -> usize {
         self.kinds.len() * self.rounds * self.requests
     }
 
-    /// Runs it, as many times at once as there are lists of numbers; returns when all have ended.
+    /// Starts it, as many times at once as there are lists of numbers.
     ///
     /// # Errors
-    /// One of them fails, or takes too long.
-    pub fn run(
+    /// A process cannot be started.
+    pub fn start(
         &self,
         lab: &Lab,
         recipients: &[(Arc<Recipient>, &'static str)],
+        client: &Client,
         numbers: &[Vec<String>],
-    ) -> Result<()> {
+    ) -> Result<Running> {
         let to = recipients.iter().map(|(recipient, version)| {
             json!({"ip": recipient.ip().to_string(), "host": recipient.host, "version": version})
         });
         let to: Vec<Value> = to.collect();
-        let started: Vec<_> =
-            numbers.iter().map(|numbers| self.start(lab, &to, numbers)).collect::<Result<_>>()?;
-        for (mut child, errors) in started {
-            let status = wait_at_most(&mut child, LIMIT)?;
-            let said = std::fs::read_to_string(errors).unwrap_or_default();
-            if status.is_none() {
-                child.kill()?;
-                child.wait()?;
-            }
-            ensure!(status.is_some_and(|it| it.success()), "hard_client.py: {status:?}: {}", said.trim());
-        }
-        Ok(())
+        let start = |numbers: &Vec<String>| self.start_one(lab, &to, client, numbers);
+        Ok(Running(numbers.iter().map(start).collect::<Result<_>>()?))
     }
 
-    fn start(
+    fn start_one(
         &self,
         lab: &Lab,
         to: &[Value],
+        client: &Client,
         numbers: &[String],
-    ) -> Result<(std::process::Child, std::path::PathBuf)> {
+    ) -> Result<(Held, PathBuf)> {
         ensure!(numbers.len() == self.leaks(), "a number for each request");
         let plan = json!({
             "recipients": to, "kinds": self.kinds, "rounds": self.rounds, "requests": self.requests, "numbers": numbers,
@@ -104,11 +104,55 @@ impl Plan {
         let name = scratch::unique_name();
         let plan = lab.scratch().write(&format!("{name}.plan"), plan.to_string())?;
         let errors = lab.scratch().write(&format!("{name}.stderr"), "")?;
-        let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/programs/hard_client.py"));
-        let mut command = Command::new("/usr/bin/python3");
-        command.env("SSL_CERT_FILE", lab.authority().file()).arg(script).arg(plan);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&errors)?);
-        Ok((command.spawn().context("starting hard_client.py")?, errors))
+        let mut command = client.command();
+        command.env("SSL_CERT_FILE", lab.authority().file()).arg(plan);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors)?);
+        Ok((Held::start(&mut command)?, errors))
+    }
+}
+
+/// What runs a plan.
+#[derive(Clone, Debug)]
+pub enum Client {
+    /// `hard_client.py`.
+    Python,
+    /// The Go program at this path: each connection has a goroutine, whatever its kind.
+    Go(PathBuf),
+}
+
+impl Client {
+    fn command(&self) -> Command {
+        match self {
+            Self::Python => {
+                let mut command = Command::new("/usr/bin/python3");
+                command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/programs/hard_client.py"));
+                command
+            }
+            Self::Go(program) => {
+                let mut command = Command::new(program);
+                command.arg("hard");
+                command
+            }
+        }
+    }
+}
+
+/// The processes of a plan; killed on drop.
+#[derive(Debug)]
+pub struct Running(Vec<(Held, PathBuf)>);
+
+impl Running {
+    /// Waits until all have ended.
+    ///
+    /// # Errors
+    /// One of them fails, or takes too long.
+    pub fn wait(self) -> Result<()> {
+        for (mut process, errors) in self.0 {
+            let status = wait_at_most(&mut process.0, LIMIT)?;
+            let said = std::fs::read_to_string(errors).unwrap_or_default();
+            ensure!(status.is_some_and(|it| it.success()), "a client: {status:?}: {}", said.trim());
+        }
+        Ok(())
     }
 }
 
@@ -158,6 +202,19 @@ impl Score {
     /// # Errors
     /// The same number reached two servers.
     pub fn of(seen: &Seen, recipients: &[(Arc<Recipient>, &'static str)]) -> Result<Self> {
+        Self::of_those(seen, recipients, |_| true)
+    }
+
+    /// The same, where only some numbers must be told: those that an agent which came late could see. What it tells of
+    /// others counts as well.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_those(
+        seen: &Seen,
+        recipients: &[(Arc<Recipient>, &'static str)],
+        must: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let mut to: BTreeMap<String, (SocketAddr, &str)> = BTreeMap::new();
         for (recipient, version) in recipients {
             for request in &recipient.server.received().requests {
@@ -170,16 +227,19 @@ impl Score {
         for leak in &seen.leaks {
             told.entry(leak["pseudonym"].as_str().unwrap_or_default()).or_default().push(leak);
         }
-        let mut score = Self { sent: to.len(), ..Self::default() };
+        let mut score = Self::default();
         for (digits, (address, version)) in &to {
             let leaks = told.remove(seen.key.pseudonym(digits).as_str()).unwrap_or_default();
-            score.add(&leaks, *address, version);
+            if must(digits) || !leaks.is_empty() {
+                score.add(&leaks, *address, version);
+            }
         }
         score.strange = told.values().map(Vec::len).sum();
         Ok(score)
     }
 
     fn add(&mut self, leaks: &[&Value], address: SocketAddr, version: &str) {
+        self.sent += 1;
         let [leak] = leaks else {
             *(if leaks.is_empty() { &mut self.dropped } else { &mut self.doubled }) += 1;
             return;

@@ -4,6 +4,7 @@
 //
 //	main writes CONNECTIONS                   one Write for each call that a JSON-lines file lists
 //	main serve ADDRESS CERTIFICATE KEY TEXT   answers one request with what a file holds, and ends
+//	main hard PLAN                            the plan of hard_client.py, a goroutine for each connection
 //	main idle                                 runs until its standard input ends
 package main
 
@@ -53,6 +54,8 @@ func main() {
 		err = requests(os.Args[2], os.Args[3])
 	case "writes":
 		err = writes(os.Args[2])
+	case "hard":
+		err = hard(os.Args[2])
 	case "serve":
 		err = serve(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
 	case "idle":
@@ -176,6 +179,83 @@ func writes(file string) error {
 		_, err = io.Copy(io.Discard, stream)
 		return err
 	})
+}
+
+type recipient struct {
+	IP      string `json:"ip"`
+	Host    string `json:"host"`
+	Version string `json:"version"`
+}
+
+type plan struct {
+	Recipients []recipient `json:"recipients"`
+	Kinds      []string    `json:"kinds"`
+	Rounds     int         `json:"rounds"`
+	Requests   int         `json:"requests"`
+	Numbers    []string    `json:"numbers"`
+}
+
+// barrier lets all go on when the last has come.
+type barrier struct {
+	sync.Mutex
+	count, waiting int
+	open           chan struct{}
+}
+
+func (it *barrier) wait() {
+	it.Lock()
+	open := it.open
+	if it.waiting++; it.waiting == it.count {
+		it.waiting, it.open = 0, make(chan struct{})
+		close(open)
+	}
+	it.Unlock()
+	<-open
+}
+
+// In each round every connection is made anew, to another address, and all write as much at one moment.
+func hard(file string) error {
+	plans, err := lines[plan](file)
+	if err != nil {
+		return err
+	}
+	plan, all := plans[0], barrier{count: len(plans[0].Kinds), open: make(chan struct{})}
+	return each(len(plan.Kinds), func(connection int) error {
+		for round := 0; round < plan.Rounds; round++ {
+			to := plan.Recipients[(connection+7*round)%len(plan.Recipients)]
+			version := versions[to.Version]
+			config := tls.Config{ServerName: to.Host, MinVersion: version, MaxVersion: version}
+			stream, err := tls.Dial("tcp", net.JoinHostPort(to.IP, "443"), &config)
+			if err != nil {
+				return err
+			}
+			for request := 0; request < plan.Requests; request++ {
+				number := plan.Numbers[(round*len(plan.Kinds)+connection)*plan.Requests+request]
+				text := fmt.Sprintf("GET /sag?cpr=%s-%s HTTP/1.1\r\nHost: %s\r\n\r\n", number[:6], number[6:], to.Host)
+				all.wait()
+				if _, err := io.WriteString(stream, text); err != nil {
+					return err
+				}
+				if err := answered(stream); err != nil {
+					return err
+				}
+			}
+			stream.Close()
+		}
+		return nil
+	})
+}
+
+func answered(stream io.Reader) error {
+	room, answer := make([]byte, 4096), []byte{}
+	for !bytes.HasSuffix(answer, []byte("ok\n")) {
+		count, err := stream.Read(room)
+		if err != nil {
+			return err
+		}
+		answer = append(answer, room[:count]...)
+	}
+	return nil
 }
 
 func serve(address, certificate, key, file string) error {
