@@ -1,3 +1,5 @@
+//! What capture files hold, told from files made here.
+
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use super::*;
