@@ -16,7 +16,7 @@ pub fn pcap_read(bytes: &[u8]) {
 fn all(input: impl std::io::Read + Send) -> (Option<bool>, Vec<String>) {
     let (mut packets, mut last) = (Vec::new(), 0);
     let ended = read(input, &mut |packet| {
-        // One of an interface that was not announced has a number too.
+        // Packets of an interface that the file does not describe are counted and not handed over.
         assert!(packet.number > last);
         last = packet.number;
         let segment = packet.segment();

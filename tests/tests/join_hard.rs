@@ -45,6 +45,11 @@ fn run(name: &str, plan: &Plan, processes: usize, client: &Client, lost: Option<
     let seen = trial.stop().unwrap();
     let score = Score::of(&seen, &recipients).unwrap();
     check(name, score);
+    assert!(
+        lost.is_none() || seen.counter("packet_retransmitted_total") > 0,
+        "nothing was lost: {:?}",
+        seen.counters
+    );
     assert_eq!(score.sent, processes * plan.leaks(), "the servers did not get all");
     assert_eq!(seen.bytes("unexplained_bytes"), 0, "{:#}", seen.ledger);
 }
