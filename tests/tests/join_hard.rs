@@ -80,6 +80,8 @@ fn other_libraries_are_told_apart_as_well() {
         run(&format!("{name} ({kind})"), &Plan::all(kind, connections() / 2, 2, 5), 1, &Client::Python, None);
     }
     if let Some(program) = go::programs().into_iter().next() {
+        // A program that the agent sees for the first time writes before it is probed.
+        let _running = go::idle(&program).unwrap();
         let client = Client::Go(program);
         run(&format!("{name} (go)"), &Plan::all("go", connections(), 2, 5), 1, &client, None);
     } else {
@@ -156,6 +158,7 @@ fn twenty_thousand_leaks() {
         );
     }
     for program in go::programs() {
+        let _running = go::idle(&program).unwrap();
         let client = Client::Go(program.clone());
         run(&program.display().to_string(), &Plan::all("go", 200, 20, 5), 1, &client, None);
     }
