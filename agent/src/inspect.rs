@@ -390,7 +390,7 @@ fn finding(
     window: &Window<'_>,
     lens: &Lens<'_>,
 ) -> Finding {
-    let scrubber = Scrubber::at(lens.now_unix);
+    let (scrubber, needed) = (Scrubber::at(lens.now_unix), needed(hit, window));
     Finding {
         pseudonym,
         sealed: lens.sealer.map(|sealer| sealer.seal(pseudonym, hit.number.digits())),
@@ -407,9 +407,9 @@ fn finding(
         },
         decodings: window.decodings.iter().map(|decoding| Label::new(decoding.as_str())).collect(),
         host: window.host.map(|host| scrubber.name(host)),
-        needs: window.source.end,
+        needs: needed.end,
         tie,
-        offset: offset(hit, window),
+        offset: needed.start,
         why: hit.why,
         citizens: 0,
     }
@@ -420,11 +420,15 @@ pub fn reported(score: cprvagt_cpr::Score) -> Score {
     Score::from_tenths(i32::from(score.tenths()))
 }
 
+/// The bytes of the stream that a number needs: its own, or where something was undone those of the value it is in.
 /// Whatever is undone makes a value shorter: one that has its length is as it stood.
-fn offset(hit: &Hit, window: &Window<'_>) -> u64 {
+fn needed(hit: &Hit, window: &Window<'_>) -> Range<u64> {
     let (source, owned) = (&window.source, &window.owned);
-    let as_it_stood = source.end - source.start == owned.len() as u64;
-    source.start + if as_it_stood { (hit.start - owned.start) as u64 } else { 0 }
+    if source.end - source.start != owned.len() as u64 {
+        return source.clone();
+    }
+    let at = |place: usize| source.start + place.saturating_sub(owned.start) as u64;
+    at(hit.start)..at(hit.end).min(source.end)
 }
 
 /// The name that speaks for the value: of a path of names its last step.

@@ -30,6 +30,7 @@ pub mod payload;
 pub mod plaintext;
 pub mod program;
 pub mod pseudonym;
+pub mod s_server;
 pub mod scratch;
 pub mod server;
 pub mod small_disk;

@@ -1,4 +1,4 @@
-//! A network that loses packets on their way into the lab.
+//! A network that loses or refuses packets on their way into the lab.
 
 use std::process::Command;
 
@@ -11,15 +11,27 @@ use crate::lab::Lab;
 /// # Errors
 /// When nft is not there, or cannot drop packets here.
 pub fn lose(lab: &Lab, port: u16, one_in: u32) -> Result<()> {
+    arriving(lab, &format!("tcp dport {port} numgen inc mod {one_in} == 0 drop"))
+}
+
+/// From now on each TCP packet that comes for this port is answered by a reset.
+///
+/// # Errors
+/// When nft is not there, or cannot refuse packets here.
+pub fn reset(lab: &Lab, port: u16) -> Result<()> {
+    arriving(lab, &format!("tcp dport {port} reject with tcp reset"))
+}
+
+fn arriving(lab: &Lab, rule: &str) -> Result<()> {
     let rules = format!(
         "table inet lab {{
             chain arriving {{
                 type filter hook input priority 0;
-                meta l4proto tcp tcp dport {port} numgen inc mod {one_in} == 0 drop
+                meta l4proto tcp {rule}
             }}
         }}"
     );
-    let file = lab.scratch().write("drop.nft", rules)?;
+    let file = lab.scratch().write("arriving.nft", rules)?;
     let output = lab.network().inside(|| Command::new("nft").arg("-f").arg(file).output()).context("nft")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())

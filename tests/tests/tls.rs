@@ -5,13 +5,14 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cprvagt_tests::held::Held;
 use cprvagt_tests::lab::Service;
 use cprvagt_tests::live::{Need, can_run, here_or_in_guest};
 use cprvagt_tests::network::Family;
+use cprvagt_tests::s_server::SServer;
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::writes::{self, Connection, Write};
 use cprvagt_tests::{Expected, Job, Lab, Program, Trial, payload};
@@ -121,46 +122,6 @@ fn curl_and_s_client_are_inspected_to_their_last_byte() {
     seen.assert_all_inspected_of(&recipients);
 }
 
-/// `openssl s_server` inside the lab, for ciphers that the lab's own servers do not have.
-struct SServer {
-    child: Child,
-    output: std::path::PathBuf,
-}
-
-impl SServer {
-    fn start(lab: &Lab, host: &str, address: SocketAddr, arguments: &[&str]) -> Self {
-        let [certificate, key] = lab.authority().files(lab.scratch(), host).unwrap();
-        let output = lab.scratch().write(&format!("s_server-{}.out", address.port()), "").unwrap();
-        let mut command = Command::new("openssl");
-        command.args(["s_server", "-quiet", "-accept", &address.to_string(), "-cert"]).arg(certificate);
-        command.arg("-key").arg(key).args(arguments);
-        command.stdin(Stdio::piped()).stdout(File::create(&output).unwrap()).stderr(Stdio::null());
-        let child = lab.network().inside(|| command.spawn()).unwrap();
-        let started = Instant::now();
-        let listens = || {
-            let table = lab.network().inside(|| fs::read_to_string("/proc/thread-self/net/tcp"));
-            table.unwrap().contains(&format!(":{:04X} 00000000:0000 0A", address.port()))
-        };
-        while !listens() {
-            assert!(started.elapsed() < SETTLE, "s_server does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { child, output }
-    }
-
-    /// What it has decrypted, in bytes.
-    fn plain_bytes(&self) -> u64 {
-        self.output.metadata().unwrap().len()
-    }
-}
-
-impl Drop for SServer {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _reaped_already = self.child.wait();
-    }
-}
-
 /// Block ciphers hide the exact length of a record's plaintext: the writes say what it was.
 #[test]
 fn block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte() {
@@ -183,7 +144,7 @@ fn block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte() {
         .map(|((cipher, more), port)| {
             let address = SocketAddr::new(ip, port);
             let arguments = [&["-tls1_2", "-cipher", cipher], *more].concat();
-            (address, SServer::start(&lab, host, address, &arguments))
+            (address, SServer::start(&lab, host, address, &arguments).unwrap())
         })
         .collect();
     let trial = Trial::start(&lab, LARGE_RING, &[]).unwrap();
@@ -241,7 +202,7 @@ fn early_data_is_inspected() {
     let mut lab = Lab::new().unwrap();
     let host = "tidlig.analyse.example";
     let address = SocketAddr::new(lab.spare_address(Family::V4).unwrap(), 443);
-    let _server = SServer::start(&lab, host, address, &["-tls1_3", "-early_data"]);
+    let _server = SServer::start(&lab, host, address, &["-tls1_3", "-early_data"]).unwrap();
     let [citizen] = payload::citizens(44, 1).try_into().unwrap();
     let early = lab.scratch().write("early", format!("{} er sendt\n", payload::named(&citizen))).unwrap();
     let [session, output] = ["session", "s_client.out"].map(|name| lab.scratch().path().join(name));

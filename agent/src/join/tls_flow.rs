@@ -8,7 +8,7 @@ use std::{collections::VecDeque, ops::Range, rc::Rc};
 use cprvagt_report::Evidence;
 use cprvagt_stream::tls::{PlainLen, TLS_1_3, plain_len};
 
-use super::{placement::Placement, records::RecordHeader, repeats::Repeats, writes::Write};
+use super::{padding::Padding, placement::Placement, records::RecordHeader, repeats::Repeats, writes::Write};
 
 /// Writes of one flow whose records have not all passed.
 pub const PENDING_MAX: usize = 4096;
@@ -55,6 +55,7 @@ pub struct TlsFlow {
     passed: Range<u64>,
     doubtful: bool,
     placement: Placement,
+    padding: Padding,
 }
 
 #[derive(Clone, Copy)]
@@ -221,6 +222,9 @@ impl TlsFlow {
         if record.content != APPLICATION_DATA {
             return (protocol, None);
         }
+        if self.is_1_3() {
+            self.padding.pass(record.length);
+        }
         let length = self.plain_len(record.length);
         match self.stage(record.length, length) {
             Stage::Handshake => {
@@ -234,14 +238,14 @@ impl TlsFlow {
             Stage::Data => {}
         }
         let Carried { protocol: flight, unseen: untapped, .. } = self.settle_flight();
-        let (carried, repeated) = self.carried(length, whole);
+        let (carried, repeated) = self.carried(record.length, length, whole);
         let (protocol, unseen) = (carried.protocol + flight, carried.unseen + untapped);
         (Carried { protocol, unseen, ..carried }, repeated)
     }
 
     /// What a record of data carried.
-    fn carried(&mut self, length: Length, whole: u64) -> (Carried, Option<Rc<Write>>) {
-        let (taken, repeated) = self.take_plain(length);
+    fn carried(&mut self, record_len: u32, length: Length, whole: u64) -> (Carried, Option<Rc<Write>>) {
+        let (taken, repeated) = self.take_plain(record_len, length);
         if let Some(taken) = taken {
             self.doubtful |= length.guessed;
             return (self.settle(taken, whole), repeated);
@@ -255,9 +259,12 @@ impl TlsFlow {
     /// any case, and what follows is up to the Finished. What fits a write is early data that was under way, or the
     /// Finished was lost.
     fn stage(&mut self, record_len: u32, length: Length) -> Stage {
-        let is_1_3 = self.suite.is_some_and(|suite| suite.version == TLS_1_3);
-        if !is_1_3 || self.finished {
+        if !self.is_1_3() || self.finished {
             return Stage::Data;
+        }
+        if !self.flight_begun && self.padding.is_finished(record_len) {
+            self.finished = true;
+            return Stage::Handshake;
         }
         if FINISHED_LENGTHS.contains(&record_len) {
             self.finished = true;
@@ -276,6 +283,10 @@ impl TlsFlow {
             return Stage::Handshake;
         }
         if self.unsettled.1 < UNSETTLED_MAX { Stage::Unsettled } else { Stage::Data }
+    }
+
+    fn is_1_3(&self) -> bool {
+        self.suite.is_some_and(|suite| suite.version == TLS_1_3)
     }
 
     /// What unsettled records turn out to be: handshake when it has ended, data when none of them was its end.
@@ -308,12 +319,15 @@ impl TlsFlow {
     /// Finds the write whose record this is and puts it in front; returns how much of it the record takes,
     /// and the write if it was a repeat. A write that goes on, a repeat, a later write, and a piece of a
     /// write are tried in this order.
-    fn take_plain(&mut self, length: Length) -> (Option<u64>, Option<Rc<Write>>) {
+    fn take_plain(&mut self, record_len: u32, length: Length) -> (Option<u64>, Option<Rc<Write>>) {
         let front = self.pending.front().map(|front| (front.number, front.sent, front.fragment()));
         if let Some((_, _, fragment)) = front
             && length.admits(fragment)
         {
             return (Some(fragment), None);
+        }
+        if let Some(padded) = self.take_padded(record_len) {
+            return (Some(padded), None);
         }
         let is_block = matches!(length.plain, PlainLen::Range { .. }) && length.admits(MULTI_BLOCK_FRAGMENT);
         if is_block && front.is_some_and(|(.., fragment)| fragment > MULTI_BLOCK_FRAGMENT) {
@@ -336,6 +350,12 @@ impl TlsFlow {
             }
         }
         (self.take_later(length).or_else(|| self.take_piece(length)), None)
+    }
+
+    /// The write whose turn it is fits, if the record is padded.
+    fn take_padded(&self, record_len: u32) -> Option<u64> {
+        let fragment = self.pending.front()?.fragment();
+        self.padding.admits(record_len, fragment).then_some(fragment)
     }
 
     /// A later write fits: those before it never left, or their records were lost.

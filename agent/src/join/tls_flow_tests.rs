@@ -99,6 +99,23 @@ fn a_blocking_write_leaves_as_its_record() {
     assert_eq!(check(vec![new(b"hello"), data(5), new(b"world!"), data(6)]), SURE);
 }
 
+/// A flow whose records all fill blocks of 512 bytes: the lengths tell which block a write ends in.
+#[test]
+fn padded_records_carry_the_writes_in_turn() {
+    let padded = |len: u32, inner: u32| {
+        let (len, whole) = (u64::from(len), u64::from(inner) + 16 + 5);
+        Step::Record(23, inner + 16, carried(len, whole - len), false)
+    };
+    let mut flow = answered(TLS_1_3, 0x1302);
+    run(&mut flow, vec![protocol(20, 1), protocol(23, 528)]);
+    run(&mut flow, vec![new(b"one"), padded(3, 512), new(&[b'2'; 600]), padded(600, 1024)]);
+    let long = vec![b'3'; 20_000];
+    run(&mut flow, vec![new(&long), data(16_384), padded(3_616, 4096)]);
+    // A key update, and a record that no tap saw.
+    run(&mut flow, vec![Step::Record(23, 528, unseen(533), false), new(b"four"), padded(4, 512)]);
+    assert!(!flow.doubtful && flow.pending.is_empty());
+}
+
 #[test]
 fn a_long_write_leaves_as_many_records() {
     let content = vec![7; 4 << 20];

@@ -55,6 +55,8 @@ pub struct FlowState {
     tls: Option<TlsFlow>,
     /// The tap of the last write.
     tap: &'static str,
+    /// The session that wrote last: its process and address.
+    session: Option<(u32, u64)>,
     /// Up to which offset of the session's plaintext its writes were bound by fitting alone.
     guessed_until: u64,
     /// The session of the last such write: its process and address.
@@ -123,6 +125,7 @@ impl FlowState {
             proxy: if may_ask { ProxyReader::default() } else { ProxyReader::none() },
             tls: is_tls.then(TlsFlow::default),
             tap: "wire",
+            session: None,
             guessed_until: 0,
             guessed_session: None,
             held: VecDeque::new(),
@@ -164,6 +167,11 @@ impl FlowState {
     /// Whether a name server on this host answers on it.
     pub fn is_name_server(&self) -> bool {
         self.kernel.protocol != TCP && self.kernel.local_port == DNS_PORT && self.role() == Role::Server
+    }
+
+    /// The session whose writes have left on it: process and address.
+    pub fn session(&self) -> Option<(u32, u64)> {
+        self.session.filter(|_| self.account.inspected_bytes > 0)
     }
 
     /// The negotiated TLS version.
@@ -263,6 +271,7 @@ impl FlowState {
         let mut told = self.turn_to_tls(lens);
         let Some(tls) = &mut self.tls else { return told };
         let session = (write.call.tgid, write.call.session);
+        self.session = Some(session);
         match tls.write(write) {
             Some(write) => {
                 if guessed {

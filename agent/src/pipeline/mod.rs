@@ -14,6 +14,7 @@ mod losses;
 mod plain;
 mod proving;
 mod proxy;
+mod renewed;
 mod requests;
 mod told_flow;
 pub mod waiting;
@@ -35,6 +36,7 @@ use self::{
     learned::Learned,
     losses::Losses,
     proving::{Proving, now_unix},
+    renewed::Renewed,
     requests::Requests,
 };
 use crate::{
@@ -97,6 +99,7 @@ pub struct Pipeline {
     restless: HashMap<u64, Instant>,
     writes: Writes,
     unbound: Unbound,
+    renewed: Renewed,
     requests: Requests,
     processes: Processes,
     book: Book,
@@ -120,6 +123,7 @@ impl Pipeline {
             restless: HashMap::new(),
             writes: Writes::default(),
             unbound: Unbound::default(),
+            renewed: Renewed::default(),
             requests: Requests::default(),
             processes,
             book: Book::open(),
@@ -148,7 +152,8 @@ impl Pipeline {
                 });
             }
             Record::TlsRecord(record) => {
-                let header = RecordHeader::of(&record);
+                let (header, flows) = (RecordHeader::of(&record), &self.flows);
+                self.renewed.pass(&header, flows.get(&record.flow), |id| flows.contains_key(&id));
                 self.on_flow(record.flow, now, ask, |flow, lens| flow.tls_record(header, lens));
             }
             Record::TlsWrite(call, bytes) => {
@@ -295,7 +300,7 @@ impl Pipeline {
 
     /// A whole write: to its flow, or to those that wait for theirs.
     fn write(&mut self, write: Write, now: Instant, ask: &mut dyn FnMut(Request)) {
-        let id = write.call.flow;
+        let id = self.renewed.flow_of(&write.call).unwrap_or(write.call.flow);
         if self.out_of_scope.contains(&id) {
             return;
         }

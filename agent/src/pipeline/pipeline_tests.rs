@@ -258,6 +258,41 @@ fn a_write_before_its_random_is_drawn_is_bound_as_likely() {
     assert_eq!(world.balanced().0, ["cpr 3 tls likely sent", "kcpr 3 tls proven sent"]);
 }
 
+/// A session draws another random in the middle of its connection, in a handshake that nobody can read; no other session
+/// does.
+#[test]
+fn a_renegotiated_session_keeps_its_flow() {
+    for (shakes, other_session, randoms, expected) in [
+        (1, 0, [77, 77], ["bcpr 3 tls proven sent", "ccpr 3 tls proven sent"]),
+        (2, 0, [77, 78], ["bcpr 3 tls proven sent", "ccpr 3 tls proven sent"]),
+        (1, 0, [77, 78], ["bcpr 3 tls proven sent", "ccpr nowhere tls unknown unknown"]),
+        (0, 0, [77, 77], ["bcpr nowhere tls unknown unknown", "ccpr nowhere tls unknown unknown"]),
+        (1, 1, [77, 77], ["bcpr nowhere tls unknown unknown", "ccpr nowhere tls unknown unknown"]),
+    ] {
+        let (mut world, mut session) = (World::new(""), Session::new(3));
+        world.take_all(&session.begin());
+        let first = request("acpr", 0);
+        world.take_all(&session.write(&first));
+        world.take_all(&session.sent(&first));
+        session.call.session += other_session;
+        for (index, (field, random)) in ["bcpr", "ccpr"].into_iter().zip(randoms).enumerate() {
+            if index < shakes {
+                let shakes = [session.record(22, 200), session.record(22, 70), session.record(22, 40)];
+                world.take_all(&shakes);
+            }
+            (session.call.flow, session.call.random) = (0, random);
+            let content = request(field, index + 1);
+            world.take_all(&session.write(&content));
+            world.take_all(&session.sent(&content));
+        }
+        world.take(&session.end());
+        world.pass(WAIT);
+        let mut leaks = world.balanced().0;
+        leaks.sort();
+        assert_eq!(leaks, [&["acpr 3 tls proven sent"], &expected[..]].concat(), "{shakes} {randoms:?}");
+    }
+}
+
 /// Go writes nothing before its hello: what has no random is older than the agent, and no later connection's, though
 /// the process opens one at once, and Go gives addresses anew.
 #[test]
