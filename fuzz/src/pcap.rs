@@ -33,7 +33,7 @@ struct Dripping<'a>(&'a [u8]);
 
 impl std::io::Read for Dripping<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let step = if self.0.len() % 2 == 0 { 512 } else { 61 };
+        let step = if self.0.len().is_multiple_of(2) { 512 } else { 61 };
         let count = step.min(into.len()).min(self.0.len());
         into[..count].copy_from_slice(&self.0[..count]);
         self.0 = &self.0[count..];

@@ -1,3 +1,4 @@
+//! Captures made byte by byte: every kind of link, cut packets, broken files.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use super::*;
