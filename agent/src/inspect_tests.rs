@@ -139,6 +139,27 @@ fn a_finding_tells_where_it_began() {
     assert_eq!(offsets, [at, message.len() as u64 + at]);
 }
 
+/// What is behind a number in the same window need not have left; what was undone needs all of its value.
+#[test]
+fn a_number_needs_its_own_bytes_to_have_left() {
+    let (key, config) = (Key::random().unwrap(), Config::parse("").unwrap());
+    let policy = Policy::new(&config, 0).unwrap();
+    let origin = Origin::default();
+    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: None, origin, now_unix: NOW };
+    let named = |index| format!("cpr: {}", number(index));
+    let escaped = named(1).replace('-', "%2D");
+    for (text, expected) in [
+        (format!("{}\n{}\nog mere\n", named(1), named(2)), vec![(5, 16), (22, 33)]),
+        (format!("GET /?a=1&b={} HTTP/1.1\r\nHost: x\r\n\r\n", escaped.replace(' ', "+")), vec![(12, 30)]),
+    ] {
+        let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
+        inspector.push(text.as_bytes(), &lens, &mut inspected);
+        inspector.quiet(&lens, &mut inspected);
+        let needed: Vec<_> = inspected.findings.iter().map(|it| (it.offset, it.needs)).collect();
+        assert_eq!(needed, expected, "{text}");
+    }
+}
+
 /// Score and shape of what is told of a raw stream that comes in pieces.
 fn told_raw(pieces: &[&[u8]]) -> Vec<(Score, Mask)> {
     let config = Config::parse("[report]\nmin_confidence = \"any\"\n").unwrap();
