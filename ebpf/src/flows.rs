@@ -178,7 +178,10 @@ pub fn announce(key: &FlowKey, flow: &mut Flow) -> bool {
                 (&raw mut (*record).flow).write(*flow);
             }
         });
-        flow.announced = u32::from(done);
+        // Where it found no room, another processor may have told of it all the same.
+        if done {
+            flow.announced = 1;
+        }
     }
     flow.announced == 1
 }

@@ -17,6 +17,12 @@ impl Bytes {
         Self([&tag.to_ne_bytes()[..], &[0; 12]].concat())
     }
 
+    /// Written at this time.
+    fn at(mut self, ns: u64) -> Self {
+        self.0[8..16].copy_from_slice(&ns.to_ne_bytes());
+        self
+    }
+
     /// More bytes.
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
@@ -56,6 +62,7 @@ pub struct FlowSample {
     pub lost_bytes: u64,
     pub blind_bytes: u64,
     pub header_len: u32,
+    pub opened_ns: u64,
 }
 
 impl FlowSample {
@@ -75,6 +82,7 @@ impl FlowSample {
             lost_bytes: 0,
             blind_bytes: 0,
             header_len: 0,
+            opened_ns: 0,
         }
     }
 
@@ -94,7 +102,7 @@ impl FlowSample {
     }
 
     pub fn opening(&self) -> Vec<u8> {
-        self.put(Bytes::new(FlowOpen::TAG).raw(&[0; 32])).with(b"")
+        self.put(Bytes::new(FlowOpen::TAG).at(self.opened_ns).raw(&[0; 32])).with(b"")
     }
 
     pub fn end(&self) -> Vec<u8> {

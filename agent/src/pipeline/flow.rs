@@ -36,8 +36,8 @@ pub const HELD_MAX: usize = 4096;
 pub struct FlowState {
     /// As the kernel told it last.
     pub kernel: Flow,
-    /// Which of all flows it is, counted as they were opened.
-    pub opened: u64,
+    /// When the kernel told of it, in nanoseconds by its clock.
+    pub opened_ns: u64,
     /// Who opened it, as far as known.
     pub process: Option<Arc<ProcessFacts>>,
     /// The name that a ClientHello asked for.
@@ -114,7 +114,7 @@ impl FlowState {
         let may_ask = kernel.protocol == TCP && kernel.owner.role != Role::Server as u32;
         Self {
             kernel: believable(kernel),
-            opened: 0,
+            opened_ns: 0,
             process,
             server_name: None,
             account: Account::default(),
@@ -134,15 +134,11 @@ impl FlowState {
         }
     }
 
-    /// Takes what the kernel tells of the flow once more; false if that counts anew and is another flow.
-    pub fn goes_on_as(&mut self, kernel: &Flow) -> bool {
-        let kernel = believable(*kernel);
-        let goes_on =
-            kernel.wire_bytes >= self.kernel.wire_bytes && kernel.lost_bytes >= self.kernel.lost_bytes;
-        if goes_on {
-            (self.kernel.wire_bytes, self.kernel.lost_bytes) = (kernel.wire_bytes, kernel.lost_bytes);
-        }
-        goes_on
+    /// Takes what the kernel tells of the flow once more. Totals only grow, so what was told later but counted
+    /// earlier changes nothing.
+    pub fn count_at_least(&mut self, wire_bytes: u64, lost_bytes: u64) {
+        self.kernel.wire_bytes = self.kernel.wire_bytes.max(wire_bytes.min(FLOW_BYTES_MAX));
+        self.kernel.lost_bytes = self.kernel.lost_bytes.max(lost_bytes.min(FLOW_BYTES_MAX));
     }
 
     /// The far end.
@@ -181,8 +177,7 @@ impl FlowState {
 
     /// Bytes of a plaintext flow, or of a TLS flow whose records are followed here.
     pub fn wire_data(&mut self, record: &WireData, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
-        self.kernel.wire_bytes = self.kernel.wire_bytes.max(record.wire_bytes.min(FLOW_BYTES_MAX));
-        self.kernel.lost_bytes = self.kernel.lost_bytes.max(record.lost_bytes.min(FLOW_BYTES_MAX));
+        self.count_at_least(record.wire_bytes, record.lost_bytes);
         if self.tls.is_some() {
             return self.copied_records(record.seq, bytes, lens);
         }

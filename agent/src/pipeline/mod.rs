@@ -62,8 +62,9 @@ const ENDED_KEPT: Duration = Duration::from_secs(2);
 /// How long no bytes must have come before a decoder settles what it has.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
 
-/// How many flows must have been opened since for the kernel to have forgotten one: far fewer than its table holds.
-const FORGOTTEN_AFTER: u64 = 1024;
+/// Within this time two processors that send on one UDP socket tell of the same flow, in whatever order. For the
+/// kernel to have forgotten a flow since, all others of its table must have been used in between.
+const TOLD_TWICE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the pipeline asks its owner to do.
 pub enum Request {
@@ -92,8 +93,6 @@ pub struct Pipeline {
     keys: Keys,
     host: Host,
     flows: HashMap<u64, FlowState>,
-    /// Flows opened so far.
-    opened: u64,
     /// Flows outside the scope of inspection: their records are dropped, and not in the ledger.
     out_of_scope: HashSet<u64>,
     restless: HashMap<u64, Instant>,
@@ -118,7 +117,6 @@ impl Pipeline {
             keys,
             host,
             flows: HashMap::new(),
-            opened: 0,
             out_of_scope: HashSet::new(),
             restless: HashMap::new(),
             writes: Writes::default(),
@@ -138,7 +136,7 @@ impl Pipeline {
     /// Takes one record.
     pub fn take(&mut self, record: Record<'_>, now: Instant, ask: &mut dyn FnMut(Request)) {
         match record {
-            Record::FlowOpen(open) => self.open(open.flow, now),
+            Record::FlowOpen(open) => self.open(open.flow, open.head.at_ns, now),
             Record::FlowEnd(end) => self.end(&end.flow, now, ask),
             Record::WireData(data, bytes) => {
                 self.learn(&data, bytes, now);
@@ -214,23 +212,21 @@ impl Pipeline {
         (tgid != 0).then(|| self.processes.facts(tgid, now))
     }
 
-    fn open(&mut self, kernel: Flow, now: Instant) {
+    fn open(&mut self, kernel: Flow, at_ns: u64, now: Instant) {
         let process = self.process_of(kernel.owner.tgid, now);
         if self.policy.limits_scope() && !self.policy.in_scope(process.as_deref()) {
             self.out_of_scope.insert(kernel.id);
             return;
         }
-        self.opened += 1;
         if let Some(known) = self.flows.get_mut(&kernel.id)
-            && self.opened - known.opened < FORGOTTEN_AFTER
-            && known.goes_on_as(&kernel)
+            && Duration::from_nanos(at_ns.abs_diff(known.opened_ns)) < TOLD_TWICE_WITHIN
         {
-            // Two processors sent on one UDP socket at once, and both told.
+            known.count_at_least(kernel.wire_bytes, kernel.lost_bytes);
             return;
         }
         // A UDP flow that the kernel forgot comes back under its old id, and counts anew.
         let mut flow = FlowState::new(kernel, process);
-        flow.opened = self.opened;
+        flow.opened_ns = at_ns;
         if let Some(before) = self.flows.insert(kernel.id, flow) {
             self.enter(before);
         }
@@ -485,7 +481,7 @@ impl Pipeline {
                 && !self.flows.contains_key(&flow.id)
         };
         for flow in kernel.values().filter(is_unknown).copied().collect::<Vec<_>>() {
-            self.open(flow, now);
+            self.open(flow, 0, now);
         }
     }
 }
