@@ -18,6 +18,7 @@ mod processes;
 mod ring;
 mod socket_tap;
 mod tls_call;
+mod tls_frames;
 mod tls_put;
 mod tls_reads;
 mod tls_records;

@@ -73,9 +73,12 @@ pub static NSS_PLACES: Array<u64> = Array::with_max_entries(1, 0);
 /// The reads of servers that have begun, by thread.
 #[map]
 pub static READS: LruHashMap<u64, ReadCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);
-/// How many more bytes may belong to the head of a request, by process with its generation, and session.
+/// Where in a connection the next read of a server begins, by process with its generation, and session.
 #[map]
-pub static HEADS: LruHashMap<[u64; 2], u32> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+pub static HEADS: LruHashMap<[u64; 2], Heads> = LruHashMap::with_max_entries(FLOWS_MAX, 0);
+/// The program that follows the frames of HTTP/2.
+#[map]
+pub static FRAMES_PROGRAM: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// The program behind every probe site, where a probe has no attach cookie.
 #[map]
@@ -103,8 +106,40 @@ pub struct Bound {
 pub struct ReadCall {
     pub session: u64,
     pub buffer: u64,
-    /// Where the function puts the length, if it does.
-    pub length_at: u64,
+    /// Where the function puts the length, if it does; once it has returned, the length itself.
+    pub length: u64,
+}
+
+/// What a server's next read of a session begins with.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Heads {
+    /// A [`Reading`] as a number.
+    pub reading: u32,
+    /// Bytes to come of the head, or of the frame.
+    pub left: u32,
+    /// The first bytes of a frame header whose others come with the next read.
+    pub carried: u64,
+    /// How many.
+    pub carried_len: u32,
+    /// Zero.
+    pub pad: u32,
+    /// The first word of the client random, to tell a connection from the next one in the same object.
+    pub random: u64,
+}
+
+/// What a session's reads bring.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Reading {
+    /// Requests of HTTP/1.
+    Requests = 0,
+    /// Frames of HTTP/2, at one that is copied.
+    Frame = 1,
+    /// The same, at one of data.
+    Data = 2,
+    /// Frames of which one was missed: where the next begins is not known any more.
+    Missed = 3,
 }
 
 /// A call of a probed function.

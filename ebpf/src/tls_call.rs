@@ -44,6 +44,7 @@ const ZEROES_AND_JUMPS: [u32; 4] = [
 pub const GATHERED_MAX: u32 = 16;
 
 /// What a call hands over.
+#[derive(Clone, Copy)]
 pub struct Call {
     pub session: u64,
     pub buffer: u64,

@@ -74,6 +74,20 @@ pub fn put_read(call: &Call, write: u64, flow: u64, random: &[u64; 4]) {
     tell_of(put, call, write, flow, random);
 }
 
+/// Bytes that an earlier read brought, at most eight: `kept`, the first one lowest.
+#[inline(always)]
+pub fn put_kept(call: &Call, write: u64, flow: u64, random: &[u64; 4], kept: u64) {
+    let put = ring::put_filled::<ring::Chunk<TlsWrite, { size_of::<u64>() }>>(|inline| {
+        // SAFETY: reserved ring space of this type; the record is written whole.
+        unsafe {
+            fill_head(&raw mut (*inline).record, call, write, flow, random, call.length as u32);
+            (&raw mut (*inline).payload).cast::<u64>().write(kept);
+        }
+        true
+    });
+    tell_of(put, call, write, flow, random);
+}
+
 /// Accounts for the bytes of a record that was not put.
 #[inline(always)]
 fn tell_of(put: Put, call: &Call, write: u64, flow: u64, random: &[u64; 4]) {

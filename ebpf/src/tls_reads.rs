@@ -2,11 +2,10 @@
 //!
 //! Where the function begins, its arguments are noted for the thread; where it returns, they are gone and its result is
 //! there. Only what begins like a request of HTTP/1 is copied, and what follows it on the session until an empty line
-//! ends a read.
+//! ends a read. What begins like a connection of HTTP/2 is left to [`crate::tls_frames`].
 //!
 //! *Invariants*: a session whose end is not known to be a server's is not read.
 //! *Limits*: [`HEAD_MAX`] bytes from the beginning of a request on.
-//! *Not here*: HTTP/2, whose heads are compressed by what came before on the connection.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user},
@@ -18,7 +17,7 @@ use cprvagt_abi::{Counter, FlowKey, Function, Site, Verdict};
 use crate::{
     counters::{self, Skip},
     flows,
-    maps::{Bound, FLOWS, HEADS, READS, ReadCall, is_own},
+    maps::{Bound, FLOWS, FRAMES_PROGRAM, HEADS, Heads, READS, ReadCall, Reading, is_own},
     packet::TCP,
     processes::{self, see},
     tls_call::{self, Call, Registers},
@@ -40,6 +39,10 @@ const METHODS: [u32; 9] = [
     u32::from_ne_bytes(*b"TRAC"),
     u32::from_ne_bytes(*b"CONN"),
 ];
+/// How a connection of HTTP/2 begins (RFC 9113, 3.4), as far as no request of HTTP/1 does.
+const PREFACE: u64 = u64::from_ne_bytes(*b"PRI * HT");
+/// All of it.
+const PREFACE_LEN: u32 = 24;
 /// How a head ends.
 const EMPTY_LINE: u32 = u32::from_ne_bytes(*b"\r\n\r\n");
 
@@ -61,15 +64,43 @@ fn capture(ctx: &ProbeContext) -> Result<(), Skip> {
         return begun(&registers, cookie, task);
     }
     let call = returned(&registers, cookie, task)?;
-    let random = tls_call::random_of(&call);
-    let flow = match &bound_to(&random) {
-        Some(bound) => accept(bound)?,
-        None => 0,
-    };
+    let key = key_of(&call);
+    // SAFETY: the value is copied out at once.
+    let known = unsafe { HEADS.get(key) }.copied();
+    if brings_frames(&call, known.as_ref(), &key)? {
+        note(task, ReadCall { session: call.session, buffer: call.buffer, length: call.length });
+        // SAFETY: does not come back unless nothing can be jumped to.
+        unsafe { FRAMES_PROGRAM.tail_call(ctx, 0) };
+        return Err(Counter::TlsReadFramesMissed);
+    }
+    let call = head(call, known.as_ref(), &key)?;
+    put(&call)
+}
+
+/// What is known of a session is kept by this.
+#[inline(always)]
+pub fn key_of(call: &Call) -> [u64; 2] {
+    [processes::generation_of(call.tgid), call.session]
+}
+
+/// Copies what a server has read.
+#[inline(always)]
+fn put(call: &Call) -> Result<(), Skip> {
+    let random = tls_call::random_of(call);
+    let flow = flow_of(&random)?;
     see(call.tgid);
-    tls_put::put_read(&call, flows::new_id(), flow, &random);
+    tls_put::put_read(call, flows::new_id(), flow, &random);
     counters::add(Counter::TlsReadCaptured, 1);
     Ok(())
+}
+
+/// The flow of a server's session, or why it is not read.
+#[inline(always)]
+pub fn flow_of(random: &[u64; 4]) -> Result<u64, Skip> {
+    match &bound_to(random) {
+        Some(bound) => accept(bound),
+        None => Ok(0),
+    }
 }
 
 /// The flow to name in the record, or why nothing is copied. User space knows no flow of a server until it is told of
@@ -96,13 +127,13 @@ fn begun(registers: &Registers, cookie: u64, task: u64) -> Result<(), Skip> {
     if tls_call::is_server(&call) != Some(true) {
         return Err(Counter::TlsReadClient);
     }
-    note(task, ReadCall { session: call.session, buffer: call.buffer, length_at: registers.rcx });
+    note(task, ReadCall { session: call.session, buffer: call.buffer, length: registers.rcx });
     Err(Counter::TlsReadBegun)
 }
 
-/// Keeps a call's arguments until it returns.
+/// Keeps a call's arguments until it returns, and what it returned for the program that is jumped to.
 #[inline(always)]
-fn note(task: u64, call: ReadCall) {
+pub fn note(task: u64, call: ReadCall) {
     match READS.get_ptr_mut(task) {
         // SAFETY: map memory stays valid while the program runs, and only this thread's calls change it.
         Some(known) => unsafe { *known = call },
@@ -114,15 +145,19 @@ fn note(task: u64, call: ReadCall) {
 
 #[inline(always)]
 fn returned(registers: &Registers, cookie: u64, task: u64) -> Result<Call, Skip> {
-    let begun = READS.get_ptr_mut(task).ok_or(Counter::TlsReadClient)?;
-    // SAFETY: as above; taken, so that no other return of the thread finds it.
-    let begun = unsafe { core::mem::replace(&mut *begun, ReadCall { session: 0, buffer: 0, length_at: 0 }) };
-    if begun.buffer == 0 {
-        return Err(Counter::TlsReadClient);
-    }
-    let count = count(registers, Site::function_of(cookie), begun.length_at)?;
+    let begun = take(task)?;
+    let count = count(registers, Site::function_of(cookie), begun.length)?;
     let tgid = (task >> 32) as u32;
-    head(Call { session: begun.session, buffer: begun.buffer, length: count, descriptor: 0, cookie, tgid })
+    Ok(Call { session: begun.session, buffer: begun.buffer, length: count, descriptor: 0, cookie, tgid })
+}
+
+/// What was noted for the thread, which no other return of it finds.
+#[inline(always)]
+pub fn take(task: u64) -> Result<ReadCall, Skip> {
+    let noted = READS.get_ptr_mut(task).ok_or(Counter::TlsReadClient)?;
+    // SAFETY: map memory stays valid while the program runs, and only this thread's calls change it.
+    let noted = unsafe { core::mem::replace(&mut *noted, ReadCall { session: 0, buffer: 0, length: 0 }) };
+    if noted.buffer == 0 { Err(Counter::TlsReadClient) } else { Ok(noted) }
 }
 
 /// How many bytes came.
@@ -140,12 +175,47 @@ fn count(registers: &Registers, function: u32, length_at: u64) -> Result<u64, Sk
     unsafe { bpf_probe_read_user(length_at as *const u64) }.map_err(|_| Counter::TlsReadUnreadable)
 }
 
+/// Whether a read brings frames of HTTP/2; notes a connection that begins.
+#[inline(always)]
+fn brings_frames(call: &Call, known: Option<&Heads>, key: &[u64; 2]) -> Result<bool, Skip> {
+    let begins = begins_frames(call)?;
+    let frames = known.filter(|known| known.reading != Reading::Requests as u32);
+    if let Some(known) = frames {
+        // Data may look like the beginning of something: a connection that does begin has another random.
+        if !(begins || begins_request(call)?) || known.random == tls_call::random_of(call)[0] {
+            return Ok(true);
+        }
+    }
+    if begins {
+        let random = tls_call::random_of(call)[0];
+        let (reading, left) = (Reading::Frame as u32, PREFACE_LEN);
+        remember(call, key, &Heads { reading, left, carried: 0, carried_len: 0, pad: 0, random });
+    }
+    Ok(begins)
+}
+
+#[inline(always)]
+fn begins_frames(call: &Call) -> Result<bool, Skip> {
+    if call.length < 8 {
+        return Ok(false);
+    }
+    // SAFETY: the helper checks the address.
+    let first = unsafe { bpf_probe_read_user(call.buffer as *const u64) };
+    first.map(|first| first == PREFACE).map_err(|_| Counter::TlsReadUnreadable)
+}
+
+/// Keeps what is known of a session.
+#[inline(always)]
+fn remember(call: &Call, key: &[u64; 2], heads: &Heads) {
+    // Before the key is used, which holds zero for it until then.
+    processes::remember_generation(call.tgid);
+    let _ = HEADS.insert(key, heads, 0);
+}
+
 /// Cut to what belongs to a request's head.
 #[inline(always)]
-fn head(mut call: Call) -> Result<Call, Skip> {
-    let key = [processes::generation_of(call.tgid), call.session];
-    // SAFETY: the value is copied out at once.
-    let known = unsafe { HEADS.get(key) }.copied().unwrap_or(0);
+fn head(mut call: Call, known: Option<&Heads>, key: &[u64; 2]) -> Result<Call, Skip> {
+    let known = known.filter(|known| known.reading == Reading::Requests as u32).map_or(0, |known| known.left);
     let left = if begins_request(&call)? { HEAD_MAX } else { known };
     if left == 0 {
         return Err(Counter::TlsReadBody);
@@ -156,9 +226,8 @@ fn head(mut call: Call) -> Result<Call, Skip> {
     }
     let rest = if ends { 0 } else { left - call.length as u32 };
     if rest != 0 || known != 0 {
-        // Before the key is used, which holds zero for it until then.
-        processes::remember_generation(call.tgid);
-        let _ = HEADS.insert(key, rest, 0);
+        let reading = Reading::Requests as u32;
+        remember(&call, key, &Heads { reading, left: rest, carried: 0, carried_len: 0, pad: 0, random: 0 });
     }
     Ok(call)
 }

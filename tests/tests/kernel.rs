@@ -23,7 +23,7 @@ use serde_json::Value;
 const SECTION: &str = ".cprvagt.bpf";
 /// Refused before 6.0, because it may fault pages in, and before 5.15, because of the attach cookie: the agent
 /// then loads the next, whose last must pass everywhere, and reads no requests.
-const MAY_BE_REFUSED: [&str; 3] = ["tls_write", "tls_write_now", "tls_read"];
+const MAY_BE_REFUSED: [&str; 4] = ["tls_write", "tls_write_now", "tls_read", "tls_read_frames"];
 /// One of many that are alike but for their number.
 const SITE: &str = "tls_site_0";
 

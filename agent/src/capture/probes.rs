@@ -65,6 +65,8 @@ impl ProbeReach {
 /// The program at functions that read. What they have just read is resident; so it need not sleep, only know its
 /// cookie.
 const READING_PROGRAM: &str = "tls_read";
+/// The program that it jumps to, and that to itself.
+const FRAMES_PROGRAM: &str = "tls_read_frames";
 
 /// How this kernel's TLS probes are attached.
 #[derive(Debug)]
@@ -107,6 +109,8 @@ impl Probes {
             match programs.program::<UProbe>(reach.program())?.load() {
                 Ok(()) => {
                     load_program(programs, READING_PROGRAM)?;
+                    load_program(programs, FRAMES_PROGRAM)?;
+                    set_jump(programs, "FRAMES_PROGRAM", FRAMES_PROGRAM)?;
                     return Ok(Self { reach, opener, entry_sites, free: Vec::new() });
                 }
                 Err(error) => {
@@ -115,7 +119,7 @@ impl Probes {
             }
         }
         load_program(programs, least.program())?;
-        set_jump(programs, least.program())?;
+        set_jump(programs, "SITE_PROGRAM", least.program())?;
         for site in 0..SITES_MAX {
             load_program(programs, &site_program(site))?;
         }
@@ -177,6 +181,7 @@ impl Probes {
             }
         } else {
             unload_program(programs, READING_PROGRAM)?;
+            unload_program(programs, FRAMES_PROGRAM)?;
         }
         unload_program(programs, self.reach.program())
     }
@@ -207,13 +212,12 @@ fn unload_program(programs: &mut Programs, name: &str) -> Result<(), CaptureErro
     programs.program::<UProbe>(name)?.unload().map_err(|error| load_error(name, &error))
 }
 
-/// Has the programs of sites jump to this one.
-fn set_jump(programs: &mut Programs, name: &str) -> Result<(), CaptureError> {
-    const MAP: &str = "SITE_PROGRAM";
+/// Has the programs that jump by this map jump to this program.
+fn set_jump(programs: &mut Programs, map: &'static str, name: &str) -> Result<(), CaptureError> {
     let target = programs.program::<UProbe>(name)?.fd().map_err(|error| load_error(name, &error))?;
     let target = target.try_clone().map_err(|error| load_error(name, &error))?;
-    let mut jumps = ProgramArray::try_from(programs.map_mut(MAP)?).map_err(CaptureError::map(MAP))?;
-    jumps.set(0, &target, 0).map_err(CaptureError::map(MAP))
+    let mut jumps = ProgramArray::try_from(programs.map_mut(map)?).map_err(CaptureError::map(map))?;
+    jumps.set(0, &target, 0).map_err(CaptureError::map(map))
 }
 
 fn set_cookie(programs: &mut Programs, site: u32, cookie: u64) -> Result<(), CaptureError> {

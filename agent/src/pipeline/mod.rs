@@ -5,6 +5,7 @@
 //! session may still be in the ring.
 
 mod blind;
+mod connections;
 mod contradictions;
 mod flow;
 mod flowless;
@@ -30,6 +31,7 @@ use cprvagt_report::{Host, Leak, Ledger};
 
 use self::{
     blind::BlindSpots,
+    connections::Connections,
     contradictions::Contradictions,
     flow::{FlowState, Told},
     leaks::Teller,
@@ -100,6 +102,7 @@ pub struct Pipeline {
     unbound: Unbound,
     renewed: Renewed,
     requests: Requests,
+    connections: Connections,
     processes: Processes,
     book: Book,
     blind_spots: BlindSpots,
@@ -123,6 +126,7 @@ impl Pipeline {
             unbound: Unbound::default(),
             renewed: Renewed::default(),
             requests: Requests::default(),
+            connections: Connections::default(),
             processes,
             book: Book::open(),
             blind_spots: BlindSpots::new(Instant::now()),
@@ -301,8 +305,7 @@ impl Pipeline {
             return;
         }
         if write.is_read() {
-            let heads = self.requests.take(write, now);
-            return self.look_at_requests(heads, now, ask);
+            return self.read(write, now, ask);
         }
         if self.flows.contains_key(&id) {
             let earlier = self.unbound.take_by_session(write.call.tgid, write.call.session);
@@ -327,6 +330,9 @@ impl Pipeline {
         self.write_all(cut, now, ask);
         let abandoned = self.unbound.take_of_process(tgid);
         self.give_up(abandoned, now, ask);
+        let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+        let heard = self.connections.end_of_process(tgid, &lens);
+        self.tell_heard(heard, now, ask);
     }
 
     /// Looks after what waits. Call it a few times a second.
@@ -345,6 +351,8 @@ impl Pipeline {
         self.give_up(overdue, now, ask);
         let overdue = self.requests.take_overdue(now);
         self.look_at_requests(overdue, now, ask);
+        let heard = self.connections.settle(now, &Self::lens(&self.keys, &self.policy, &self.proving));
+        self.tell_heard(heard, now, ask);
         let is_over = |ended: Instant| now.saturating_duration_since(ended) >= ENDED_KEPT;
         self.retire(|flow| flow.ended.is_some_and(is_over), now, ask);
         self.proving.forget_old(now);
@@ -463,6 +471,8 @@ impl Pipeline {
         self.give_up(abandoned, now, ask);
         let cut = self.requests.take_all();
         self.look_at_requests(cut, now, ask);
+        let heard = self.connections.end_all(&Self::lens(&self.keys, &self.policy, &self.proving));
+        self.tell_heard(heard, now, ask);
         self.open_unannounced(kernel, now);
         for (id, flow) in &mut self.flows {
             if let Some(totals) = kernel.get(id) {

@@ -11,6 +11,8 @@ use crate::{
     join::sample::{self, CallSample, FlowSample},
 };
 
+#[path = "connections_tests.rs"]
+mod connections;
 #[path = "naming_tests.rs"]
 mod naming;
 #[path = "proving_tests.rs"]

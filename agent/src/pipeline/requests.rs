@@ -30,6 +30,11 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// Whether the rest of the session's head is waited for.
+    pub fn has(&self, read: &Write) -> bool {
+        self.by_name.contains_key(&(read.call.tgid, read.call.session))
+    }
+
     /// A read of a server; returns the heads that are as whole as they will be.
     pub fn take(&mut self, read: Write, now: Instant) -> Vec<Head> {
         let name = (read.call.tgid, read.call.session);
@@ -78,7 +83,7 @@ impl Requests {
 }
 
 /// Whether it begins as a request does: with a method and a space, which is all that the kernel copies as the first.
-fn begins(read: &Write) -> bool {
+pub fn begins(read: &Write) -> bool {
     let first = read.slices(0).next().unwrap_or_default();
     let method = first.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     (3..=7).contains(&method) && first.get(method) == Some(&b' ')

@@ -66,8 +66,11 @@ pub enum Counter {
     TlsReadBody,
     /// TLS reads of servers whose memory could not be looked at.
     TlsReadUnreadable,
-    /// TLS reads of servers of which a request's head was captured.
+    /// TLS reads of servers of which a request's head was captured, or frames of HTTP/2 without data, each part of a read
+    /// that lies between data for itself.
     TlsReadCaptured,
+    /// TLS reads of servers with more frames of HTTP/2 than are followed: nothing more is captured of the connection.
+    TlsReadFramesMissed,
     /// ClientHello messages too short to hold the random, or split across packets.
     HelloShort,
     /// ClientHello messages whose random another flow had already used: relays.
@@ -113,6 +116,7 @@ impl Counter {
             "tls_read_body_total",
             "tls_read_unreadable_total",
             "tls_read_captured_total",
+            "tls_read_frames_missed_total",
             "hello_short_total",
             "hello_relayed_total",
         ];
