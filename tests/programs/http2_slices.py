@@ -1,9 +1,9 @@
 """Asks a server over HTTP/2 in TLS records of a few bytes each, so that it reads frames in parts.
 
 Every request has a body. The connection is one; what follows its preface is cut anew for each request, in records of
-1 byte, of 2, and so on. Prints how many requests were answered.
+1 byte, of 2, and so on. Before the requests come PINGS frames in one record. Prints how many requests were answered.
 
-usage: http2_slices.py ADDRESS PORT HOST AUTHORITY PATHS_FILE BODIES_FILE
+usage: http2_slices.py ADDRESS PORT HOST AUTHORITY PATHS_FILE BODIES_FILE PINGS
 """
 
 import socket
@@ -58,7 +58,7 @@ class Connection:
 
 
 def main():
-    address, port, host, authority, paths, bodies = sys.argv[1:]
+    address, port, host, authority, paths, bodies, pings = sys.argv[1:]
     context = ssl.create_default_context(cafile=authority)
     context.set_alpn_protocols(["h2"])
     plain = socket.create_connection((address, int(port)))
@@ -66,6 +66,8 @@ def main():
     tls = context.wrap_socket(plain, server_hostname=host)
     connection = Connection(tls)
     tls.send(PREFACE)
+    if int(pings):
+        tls.send(frame(PING, 0, 0, bytes(8)) * int(pings))
     bytes_to_send = frame(SETTINGS, 0, 0, b"")
     answered = 0
     with open(paths) as paths, open(bodies) as bodies:

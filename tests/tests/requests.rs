@@ -217,35 +217,48 @@ fn node_by_http2() {
     check("node_by_http2", &Server { program: "node", port: 18_506, command, http2: true, ..OPENSSL });
 }
 
-/// Frames of which a read brings a part: a byte of a header, two, and so on, and then whatever of a body.
-#[test]
-fn frames_that_are_read_in_parts() {
-    let needs = [Need::Root, Need::Agent, Need::ProbeCookies, Need::Program("nginx")];
-    if !can_run("frames_that_are_read_in_parts", &needs) {
-        return;
+/// What comes of requests with a number in the URL and another in the body, in records of a few bytes each, behind so
+/// many other frames in one.
+fn sliced(name: &str, port: u16, requests: usize, pings: u32) -> Option<(Seen, Vec<String>)> {
+    if !can_run(name, &[Need::Root, Need::Agent, Need::ProbeCookies, Need::Program("nginx")]) {
+        return None;
     }
-    const REQUESTS: usize = 48;
     let lab = Lab::new().unwrap();
     let address = lab.network().host_address(Family::V4);
     let files = lab.authority().files(lab.scratch(), HOST).unwrap();
     let trial = Trial::start(&lab, "", &[]).unwrap();
-    let running = Held::start(&mut nginx_of(&lab, &format!("{address}:18507 ssl http2"), &files)).unwrap();
-    let citizens = payload::citizens(18_507, 2 * REQUESTS);
-    let (in_urls, in_bodies) = citizens.split_at(REQUESTS);
+    let running = Held::start(&mut nginx_of(&lab, &format!("{address}:{port} ssl http2"), &files)).unwrap();
+    let citizens = payload::citizens(port.into(), 2 * requests);
+    let (in_urls, in_bodies) = citizens.split_at(requests);
     let lines = |name: &str, prefix: &str, citizens: &[String]| {
         let lines: String = citizens.iter().map(|it| format!("{prefix}cpr={it}\n")).collect();
         lab.scratch().write(name, lines).unwrap()
     };
     let mut client = Command::new("/usr/bin/python3");
-    client.arg(format!("{PROGRAMS}/http2_slices.py")).args([&address.to_string(), "18507", HOST]);
+    client.arg(format!("{PROGRAMS}/http2_slices.py")).args([&address.to_string(), &port.to_string(), HOST]);
     client.arg(lab.authority().file());
     client.arg(lines("paths", "/sag?", in_urls)).arg(lines("bodies", "GET%20/%20", in_bodies));
-    let said = lab.network().inside(|| client.output()).unwrap();
-    assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{REQUESTS}\n"), "{said:?}");
+    let said = lab.network().inside(|| client.arg(pings.to_string()).output()).unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), format!("{requests}\n"), "{said:?}");
     drop(running);
-    let seen = trial.stop().unwrap();
-    in_urls.iter().for_each(|citizen| check_leak(&seen, citizen, "url.query", OPENSSL.tap));
-    assert_eq!(seen.leaks.len(), REQUESTS, "{:#?}", seen.counters);
+    Some((trial.stop().unwrap(), in_urls.to_vec()))
+}
+
+/// Frames of which a read brings a part: a byte of a header, two, and so on, and then whatever of a body.
+#[test]
+fn frames_that_are_read_in_parts() {
+    let Some((seen, citizens)) = sliced("frames_that_are_read_in_parts", 18_507, 48, 500) else { return };
+    citizens.iter().for_each(|citizen| check_leak(&seen, citizen, "url.query", OPENSSL.tap));
+    assert_eq!(seen.leaks.len(), citizens.len(), "{:#?}", seen.counters);
+    assert_eq!(seen.counter("tls_read_frames_missed_total"), 0);
+}
+
+#[test]
+fn more_frames_of_one_read_than_are_followed_are_counted() {
+    let name = "more_frames_of_one_read_than_are_followed_are_counted";
+    let Some((seen, _)) = sliced(name, 18_508, 2, 600) else { return };
+    assert_eq!(seen.leaks.len(), 0, "{:#?}", seen.leaks);
+    assert_eq!(seen.counter("tls_read_frames_missed_total"), 1);
 }
 
 #[test]

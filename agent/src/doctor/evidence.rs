@@ -54,6 +54,8 @@ const TESTS: [(&str, &[&str]); 13] = [
             "clients::openssl_3_5_write_ex2",
             "clients::python_pyopenssl",
             "requests::nginx",
+            "requests::nginx_by_http2",
+            "requests::frames_that_are_read_in_parts",
             "requests::python",
         ],
     ),
