@@ -71,6 +71,7 @@
 //!
 //! What exceeds them is told with less proof, or as lost, and never with another flow.
 
+mod growing;
 pub mod padding;
 pub mod placement;
 pub mod records;

@@ -8,7 +8,9 @@ use std::{collections::VecDeque, ops::Range, rc::Rc};
 use cprvagt_report::Evidence;
 use cprvagt_stream::tls::{PlainLen, TLS_1_3, plain_len};
 
-use super::{padding::Padding, placement::Placement, records::RecordHeader, repeats::Repeats, writes::Write};
+use super::{
+    growing, padding::Padding, placement::Placement, records::RecordHeader, repeats::Repeats, writes::Write,
+};
 
 /// Writes of one flow whose records have not all passed.
 pub const PENDING_MAX: usize = 4096;
@@ -53,6 +55,8 @@ pub struct TlsFlow {
     calls: u64,
     written: u64,
     passed: Range<u64>,
+    /// Records of data that have passed.
+    data_records: u64,
     doubtful: bool,
     placement: Placement,
     padding: Padding,
@@ -75,6 +79,8 @@ struct Pending {
     limit_bytes: u64,
     /// Its library returns when it has sent all, in records of a length of its own choice.
     whole: bool,
+    /// Its library puts little into the first records.
+    grows: bool,
 }
 
 impl Pending {
@@ -198,9 +204,10 @@ impl TlsFlow {
     }
 
     fn begin(&mut self, number: u64, write: &Write) -> Pending {
-        let (start, len, whole) = (self.written, write.len(), write.leaves_whole());
+        let (start, len) = (self.written, write.len());
+        let (whole, grows) = (write.leaves_whole(), write.grows());
         self.written = self.written.saturating_add(len);
-        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0, limit_bytes: 0, whole }
+        Pending { number, start, len, sent: 0, lost_bytes: 0, skipped_bytes: 0, limit_bytes: 0, whole, grows }
     }
 
     /// The oldest writes have not left, or their records were lost.
@@ -222,6 +229,7 @@ impl TlsFlow {
         if record.content != APPLICATION_DATA {
             return (protocol, None);
         }
+        self.data_records += 1;
         if self.is_1_3() {
             self.padding.pass(record.length);
         }
@@ -320,6 +328,9 @@ impl TlsFlow {
     /// and the write if it was a repeat. A write that goes on, a repeat, a later write, and a piece of a
     /// write are tried in this order.
     fn take_plain(&mut self, record_len: u32, length: Length) -> (Option<u64>, Option<Rc<Write>>) {
+        if let Some(grown) = self.take_grown(record_len, length) {
+            return (Some(grown), None);
+        }
         let front = self.pending.front().map(|front| (front.number, front.sent, front.fragment()));
         if let Some((_, _, fragment)) = front
             && length.admits(fragment)
@@ -350,6 +361,13 @@ impl TlsFlow {
             }
         }
         (self.take_later(length).or_else(|| self.take_piece(length)), None)
+    }
+
+    /// As much as a library whose records grow put in, where the record itself does not tell.
+    fn take_grown(&self, record_len: u32, length: Length) -> Option<u64> {
+        let front = self.pending.front().filter(|front| front.grows)?;
+        let most = growing::most_of(self.data_records, record_len, length.plain)?;
+        Some(front.fragment().min(most)).filter(|taken| length.admits(*taken))
     }
 
     /// The write whose turn it is fits, if the record is padded.

@@ -110,6 +110,11 @@ impl Write {
         Function::is_go(self.call.function) || Function::gathers(self.call.function)
     }
 
+    /// Whether its library puts little into the first records of a connection.
+    pub const fn grows(&self) -> bool {
+        Function::is_go(self.call.function)
+    }
+
     /// Those of the skipped bytes that lie beyond what is copied of one write.
     pub fn limit_bytes(&self) -> u64 {
         self.skipped_bytes.min(beyond_limit(self.len()))

@@ -44,6 +44,7 @@ type connection struct {
 	To      string `json:"to"`
 	Host    string `json:"tls_host"`
 	Version string `json:"tls_version"`
+	Cipher  string `json:"ciphers"`
 	Writes  []call `json:"writes"`
 }
 
@@ -159,6 +160,11 @@ func writes(file string) error {
 		conn := connections[index]
 		version := versions[conn.Version]
 		config := tls.Config{ServerName: conn.Host, MinVersion: version, MaxVersion: version}
+		for _, cipher := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+			if cipher.Name == conn.Cipher {
+				config.CipherSuites = []uint16{cipher.ID}
+			}
+		}
 		stream, err := tls.Dial("tcp", conn.To, &config)
 		connected.Done()
 		if err != nil {
