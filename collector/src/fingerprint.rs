@@ -211,6 +211,8 @@ mod tests {
             port: Some(443),
             host: None,
             recipient: None,
+            names: vec![],
+            contradictory: false,
             via: None,
             proof: Proof::Proven,
         };

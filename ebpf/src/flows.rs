@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_prandom_u32, bpf_get_socket_cookie},
+    helpers::generated::{bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_sk_fullsock},
     maps::lpm_trie::Key,
     programs::SkBuffContext,
 };
@@ -47,7 +47,12 @@ pub fn key_of(ctx: &SkBuffContext, packet: &Packet, ends: &Ends<'_>) -> Result<F
 
 /// The flow of a packet that leaves, opened if this is its first.
 #[inline(always)]
-pub fn find_or_open(key: &FlowKey, packet: &Packet, ends: &Ends<'_>) -> Result<&'static mut Flow, Skip> {
+pub fn find_or_open(
+    ctx: &SkBuffContext,
+    key: &FlowKey,
+    packet: &Packet,
+    ends: &Ends<'_>,
+) -> Result<&'static mut Flow, Skip> {
     if FLOWS.get_ptr_mut(key).is_none()
         && let Some(blank) = BLANK_FLOW.get(0)
     {
@@ -59,18 +64,19 @@ pub fn find_or_open(key: &FlowKey, packet: &Packet, ends: &Ends<'_>) -> Result<&
     // TCP socket; two processors that open one UDP flow at once write the same, and then only add.
     let flow = unsafe { &mut *flow };
     if flow.id == 0 {
-        open(flow, key, packet, ends);
+        open(ctx, flow, key, packet, ends);
     }
     Ok(flow)
 }
 
 /// Fills a blank flow in place: built on the stack it would take a third of it.
 #[inline(always)]
-fn open(flow: &mut Flow, key: &FlowKey, packet: &Packet, ends: &Ends<'_>) {
+fn open(ctx: &SkBuffContext, flow: &mut Flow, key: &FlowKey, packet: &Packet, ends: &Ends<'_>) {
     flow.remote = *ends.remote;
     flow.local = *ends.local;
     flow.remote_port = ends.remote_port;
     flow.local_port = ends.local_port;
+    note_asked(ctx, flow);
     flow.protocol = packet.protocol;
     flow.high_seq = packet.seq;
     flow.header_seq = packet.seq;
@@ -78,6 +84,38 @@ fn open(flow: &mut Flow, key: &FlowKey, packet: &Packet, ends: &Ends<'_>) {
     flow.waives = waived(ends);
     flow.verdict = verdict_of(&flow.owner, ends, flow.waives) as u32;
     flow.id = if key.protocol == UDP { id_of(key) } else { new_id() };
+}
+
+/// Notes where the program asked to go, which address translation has not changed.
+#[inline(always)]
+fn note_asked(ctx: &SkBuffContext, flow: &mut Flow) {
+    const IPV4: u32 = 2;
+    // SAFETY: the kernel hands the program a readable context; a socket is read only where there is one, and word by
+    // word, as the verifier demands.
+    unsafe {
+        let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return;
+        }
+        let socket = bpf_sk_fullsock(socket);
+        if socket.is_null() {
+            return;
+        }
+        let asked = (&raw mut flow.asked).cast::<u32>();
+        if (&raw const (*socket).family).read_volatile() == IPV4 {
+            let address = (&raw const (*socket).dst_ip4).read_volatile();
+            if address == 0 {
+                return;
+            }
+            asked.add(2).write(0xffff_0000_u32.to_le());
+            asked.add(3).write(address);
+        } else {
+            for word in 0..4 {
+                asked.add(word).write((&raw const (*socket).dst_ip6[word]).read_volatile());
+            }
+        }
+        flow.asked_port = u32::from(u16::from_be((&raw const (*socket).dst_port).read_volatile()));
+    }
 }
 
 /// The id of a UDP flow: two processors that open it at once must agree on it. Never zero.

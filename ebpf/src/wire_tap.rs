@@ -73,7 +73,7 @@ fn egress(ctx: &SkBuffContext) -> Result<(), Skip> {
         local_port: packet.source_port,
     };
     let key = flows::key_of(ctx, &packet, &ends)?;
-    let flow = flows::find_or_open(&key, &packet, &ends)?;
+    let flow = flows::find_or_open(ctx, &key, &packet, &ends)?;
     let fresh = take_fresh(flow, &packet)?;
     if packet.protocol == TCP {
         tls_records::notice(ctx, &key, flow, &fresh);

@@ -82,6 +82,7 @@ const TESTS: [(&str, &[&str]); 13] = [
         "TLS in programs",
         &[
             "go::writes_of_every_size_are_inspected_to_their_last_byte",
+            "go::block_ciphers_of_tls_1_2_are_inspected_to_their_last_byte",
             "linked::with_its_symbols_it_is_read",
             "linked::with_a_debug_file_it_is_read",
             "linked::with_a_debug_file_of_its_container_it_is_read",

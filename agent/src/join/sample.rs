@@ -63,6 +63,8 @@ pub struct FlowSample {
     pub blind_bytes: u64,
     pub header_len: u32,
     pub opened_ns: u64,
+    /// What the socket is connected to.
+    pub asked: Option<(std::net::Ipv4Addr, u32)>,
 }
 
 impl FlowSample {
@@ -83,6 +85,7 @@ impl FlowSample {
             blind_bytes: 0,
             header_len: 0,
             opened_ns: 0,
+            asked: None,
         }
     }
 
@@ -92,9 +95,11 @@ impl FlowSample {
             .u64(&[self.id, self.wire_bytes, self.lost_bytes, self.blind_bytes])
             .raw(&mapped)
             .raw(&[0; 16])
-            .u32(&[self.port, self.local_port, self.protocol, self.kind, self.verdict, 0, 0, 0, 0])
+            .raw(&self.asked.map_or([0; 16], |(address, _)| address.to_ipv6_mapped().octets()))
+            .u32(&[self.port, self.local_port, self.asked.map_or(0, |(_, port)| port)])
+            .u32(&[self.protocol, self.kind, self.verdict, 0, 0, 0, 0])
             .raw(&[0; 8])
-            .u32(&[self.header_len, 1, 0])
+            .u32(&[self.header_len, 1, 0, 0])
             .u32(&[self.tgid, 0])
             .u64(&[0])
             .raw(b"sample\0\0\0\0\0\0\0\0\0\0")

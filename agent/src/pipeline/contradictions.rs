@@ -31,7 +31,7 @@ impl Contradictions {
 }
 
 /// A name that the flow gives itself, and one that does not go with it.
-fn contradiction(names: &FarNames) -> Option<(&HostName, &HostName)> {
+pub fn contradiction(names: &FarNames) -> Option<(&HostName, &HostName)> {
     let (first, others) = names.own.split_first()?;
     if let Some(other) = others.iter().find(|other| *other != first) {
         return Some((first, other));

@@ -2,7 +2,12 @@
 //!
 //! *Limits*: [`HELD_MAX`] findings wait for their records; with more, the oldest are told as they stand.
 
-use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use cprvagt_abi::{Flow, Kind, Role, Verdict, WireData};
 use cprvagt_report::{Evidence, Outcome, Scrubbed};
@@ -144,6 +149,13 @@ impl FlowState {
     /// The far end.
     pub fn remote(&self) -> SocketAddr {
         remote(&self.kernel)
+    }
+
+    /// What the program's socket is connected to, where the host has translated that to another far end.
+    pub fn asked(&self) -> Option<SocketAddr> {
+        let address = IpAddr::from(self.kernel.asked).to_canonical();
+        let port = u16::try_from(self.kernel.asked_port).ok().filter(|port| *port != 0)?;
+        Some(SocketAddr::new(address, port)).filter(|asked| *asked != self.remote())
     }
 
     /// Whom the program asked the far end to pass its bytes on to.

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use cprvagt_abi::{Role, TlsWrite};
 use cprvagt_report::{
-    Confidence, Destination, Direction, Endpoint, Host, Label, Leak, Outcome, Process, Proof, Protocol,
-    Scrubbed, System, Transport,
+    Confidence, Destination, DestinationName, Direction, Endpoint, Host, Label, Leak, NameSource, Outcome,
+    Process, Proof, Protocol, Scrubbed, System, Transport,
 };
 
 use super::{
-    contradictions::Contradictions,
+    contradictions::{Contradictions, contradiction},
     flow::{FlowState, Told},
     learned::Learned,
     proxy::Wanted,
@@ -24,6 +24,10 @@ use crate::{
 
 /// The lowest version of TLS that is secure (RFC 8996).
 const TLS_1_2: u16 = 0x0303;
+/// How leaks call HTTP/2.
+const HTTP2: &str = "http/2";
+/// Names from DNS answers that a leak carries.
+const LEARNED_MAX: usize = 4;
 /// Protocol number of UDP.
 const UDP: u32 = 17;
 
@@ -57,7 +61,12 @@ impl Teller<'_> {
         let proof = if told.certain { Proof::Proven } else { Proof::Likely };
         let (outcome, encrypted) = (told.outcome, told.encrypted);
         let verdict = self.verdict(&facts, &told)?;
-        self.contradictions.tell(&names, &self.scrubber);
+        // Behind a proxy a learned name is the proxy's own, and no other than what the flow says.
+        let contradicted = flow.wanted().is_none() && contradiction(&names).is_some();
+        if contradicted {
+            self.contradictions.tell(&names, &self.scrubber);
+        }
+        let all_names = self.all_names(flow, &told, &names);
         let recipient = self.policy.recipient(&facts).map(|recipient| self.scrubber.name(&recipient.owner));
         let only_learned = names.learned.first().filter(|_| names.own.is_empty() && names.learned.len() == 1);
         let learned = only_learned.map(|name| self.scrubber.name(name.as_str()));
@@ -66,7 +75,12 @@ impl Teller<'_> {
         leak.direction = Some(direction(flow.role()));
         leak.outcome = Some(outcome);
         let host = flow.server_name.clone().or(leak.destination.and_then(|it| it.host));
-        leak.destination = Some(Destination { recipient, ..self.destination(flow, host, learned, proof) });
+        leak.destination = Some(Destination {
+            recipient,
+            names: all_names,
+            contradictory: contradicted,
+            ..self.destination(flow, host, learned, proof)
+        });
         let version = flow.tls_version().filter(|_| encrypted);
         leak.transport = Some(Transport {
             protocol: if flow.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
@@ -94,7 +108,18 @@ impl Teller<'_> {
             Some(Wanted::Address(ip, port)) => (Some(*ip), Some(*port), None),
             Some(Wanted::Host(name, port)) => (None, Some(*port), Some(self.scrubber.name(name))),
         };
-        Destination { ip, port, host: host.or(other_name), recipient: None, via, proof }
+        let host = host.or(other_name);
+        Destination { ip, port, host, recipient: None, names: Vec::new(), contradictory: false, via, proof }
+    }
+
+    /// What all a destination is called, each name with who says so.
+    fn all_names(&self, flow: &FlowState, told: &Told, names: &FarNames) -> Vec<DestinationName> {
+        let sni = flow.server_name.as_ref().map(|name| (name.clone(), NameSource::Sni));
+        let learned = names.learned.iter().filter(|_| flow.wanted().is_none()).take(LEARNED_MAX);
+        let learned = learned.map(|name| (self.scrubber.name(name.as_str()), NameSource::Dns));
+        let asked = flow.asked().map(|it| (self.scrubber.name(it.to_string()), NameSource::Socket));
+        let all = sni.into_iter().chain(name_in_message(told)).chain(learned).chain(asked);
+        all.map(|(name, source)| DestinationName { name, source }).collect()
     }
 
     /// The leak of a finding in a write whose flow nobody knows.
@@ -108,11 +133,14 @@ impl Teller<'_> {
         let facts = FlowFacts { remote: None, role: Role::Unknown, encrypted: true, process, names: &names };
         let verdict = self.verdict(&facts, &told)?;
         let recipient = self.policy.recipient(&facts).map(|recipient| self.scrubber.name(&recipient.owner));
+        let in_message = name_in_message(&told);
         let mut leak = self.base(verdict, told, process);
         self.complete_process(&mut leak, call.tgid, &call.comm);
         leak.outcome = Some(Outcome::Unknown);
         if let Some(destination) = &mut leak.destination {
             destination.recipient = recipient;
+            destination.names =
+                in_message.map(|(name, source)| DestinationName { name, source }).into_iter().collect();
         }
         leak.transport =
             Some(Transport { protocol: Protocol::Tcp, encrypted: true, tls_version: None, weak: false });
@@ -143,6 +171,8 @@ impl Teller<'_> {
             port: remote.map(|remote| remote.port()),
             host: None,
             recipient: None,
+            names: Vec::new(),
+            contradictory: false,
             via: None,
             proof: if certain { Proof::Proven } else { Proof::Unknown },
         });
@@ -194,6 +224,8 @@ impl Teller<'_> {
                 port: None,
                 host: finding.host.take(),
                 recipient: None,
+                names: Vec::new(),
+                contradictory: false,
                 via: None,
                 proof: Proof::Unknown,
             }),
@@ -211,6 +243,13 @@ impl Teller<'_> {
             processor: system.processor.as_ref().map(|processor| self.scrubber.name(processor)),
         }
     }
+}
+
+/// The name that a message gives its destination, and by what.
+fn name_in_message(told: &Told) -> Option<(Scrubbed, NameSource)> {
+    let is_http2 = told.finding.location.protocol.as_str() == HTTP2;
+    let source = if is_http2 { NameSource::Authority } else { NameSource::Host };
+    Some((told.finding.host.clone()?, source))
 }
 
 /// The names that are names, not addresses. A number in one was taken out, so no entry fits it.

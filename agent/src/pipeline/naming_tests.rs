@@ -103,6 +103,65 @@ fn a_flow_that_says_nothing_has_the_names_of_dns_answers() {
     assert_eq!((leaks[0].rule, leaks[0].severity), (Rule::NotAllowed, Severity::Critical));
 }
 
+/// Names with their sources, and whether they contradict each other.
+fn told_names(leak: &Leak) -> (String, bool) {
+    let destination = leak.destination.as_ref().unwrap();
+    let names = destination.names.iter().map(|it| format!("{} {:?}", it.name.as_str(), it.source));
+    (names.collect::<Vec<_>>().join(", "), destination.contradictory)
+}
+
+#[test]
+fn each_name_is_told_with_who_says_so() {
+    let mut world = World::new("");
+    over_tls(&mut world);
+    assert_eq!(told_names(&world.leaks[0]), ("recipient.example Sni, a.example Host".into(), true));
+    let answers = |names: &[&str]| told_names(&after_answers("", 53, Role::Server, names)[0]);
+    assert_eq!(answers(&[]), (String::new(), false));
+    assert_eq!(answers(&["b.example"]), ("b.example Dns".into(), false));
+    let many: Vec<String> = (0..9).map(|n| format!("n{n}.example")).collect();
+    let (many, _) = answers(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(many.split(", ").count(), 4, "{many}");
+}
+
+/// The proxy's own name is no name of what lies behind it, and contradicts nothing.
+#[test]
+fn behind_a_proxy_what_was_learned_is_no_name() {
+    let mut world = World::new("");
+    let server = FlowSample {
+        protocol: 17,
+        role: Role::Server as u32,
+        local_port: 53,
+        remote: [10, 0, 0, 2],
+        ..plain(2)
+    };
+    world.take(&server.opening());
+    world.take(&sample::wire_data(&server, 0, (0, 0, 0), &dns_answer("proxy.example", [203, 0, 113, 9])));
+    let mut flow = plain(9);
+    world.take(&flow.opening());
+    let asked = format!("GET http://a.example/?cpr={} HTTP/1.1\r\nHost: a.example\r\n\r\n", number(0));
+    world.take(&payload(&mut flow, 100, asked.as_bytes()));
+    world.take(&flow.end());
+    world.close();
+    assert_eq!(told_names(&world.leaks[0]), ("a.example Host".into(), false));
+}
+
+#[test]
+fn what_the_socket_says_is_told_where_it_is_another_address() {
+    for (asked, expected) in [
+        (None, ""),
+        (Some(([203, 0, 113, 9].into(), 443)), ""),
+        (Some(([203, 0, 113, 9].into(), 8443)), "203.0.113.9:8443 Socket"),
+        (Some(([10, 96, 0, 1].into(), 443)), "10.96.0.1:443 Socket"),
+    ] {
+        let (mut world, mut flow) = (World::new(""), FlowSample { asked, ..plain(9) });
+        world.take(&flow.opening());
+        world.take(&payload(&mut flow, 100, format!("cpr {} er sendt\n", number(0)).as_bytes()));
+        world.take(&flow.end());
+        world.close();
+        assert_eq!(told_names(&world.leaks[0]), (expected.into(), false));
+    }
+}
+
 #[test]
 fn a_known_recipient_is_named_and_critical() {
     let own = "[[recipient]]\nsuffix = \"recipient.example\"\nowner = \"Statistik A/S\"\nkind = \"analytics\"\n\

@@ -63,10 +63,14 @@ pub struct Flow {
     pub remote: [u8; 16],
     /// Source address.
     pub local: [u8; 16],
+    /// What the program's socket is connected to, before address translation; zeros where it does not say.
+    pub asked: [u8; 16],
     /// Destination port.
     pub remote_port: u32,
     /// Source port.
     pub local_port: u32,
+    /// The port of that address.
+    pub asked_port: u32,
     /// IP protocol number: 6 or 17.
     pub protocol: u32,
     /// [`Kind`] as a number.
@@ -89,13 +93,15 @@ pub struct Flow {
     pub started: u32,
     /// How many ServerHellos of the peer were written to the ring: 0 to 2.
     pub answered: u32,
+    /// Zero.
+    pub pad: u32,
     /// Owner of the socket.
     pub owner: Owner,
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 32);
 const _: () = assert!(size_of::<Owner>() == 40);
-const _: () = assert!(size_of::<Flow>() == 160);
+const _: () = assert!(size_of::<Flow>() == 184);
 
 /// What a flow carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -66,14 +66,14 @@ pub struct Head {
 
 records! {
     /// A flow carried payload for the first time.
-    FlowOpen = 1, 208 {
+    FlowOpen = 1, 232 {
         /// Key in the flow table.
         key: FlowKey,
         /// The flow as it was then.
         flow: Flow,
     }
     /// A flow's socket closed.
-    FlowEnd = 2, 176 {
+    FlowEnd = 2, 200 {
         /// The flow as it was then.
         flow: Flow,
     }

@@ -177,11 +177,42 @@ pub struct Destination {
     /// The known organisation behind the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Scrubbed>,
+    /// What all it is called, each with who says so. `host` is one of them, or the one of a proxy's protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<DestinationName>,
+    /// The names contradict each other; left out where they do not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contradictory: bool,
     /// A proxy or relay on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Scrubbed>,
     /// How well all this is established.
     pub proof: Proof,
+}
+
+/// A name of a destination.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct DestinationName {
+    /// The name; of a socket, address and port.
+    pub name: Scrubbed,
+    /// Who says so.
+    pub source: NameSource,
+}
+
+/// Who gives a destination its name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NameSource {
+    /// The ClientHello, in clear (RFC 6066, 3).
+    Sni,
+    /// The message: `Host` of HTTP/1 and WebSocket, what other protocols have in its place.
+    Host,
+    /// The message: `:authority` of HTTP/2.
+    Authority,
+    /// An answer of a name server, for the address.
+    Dns,
+    /// The program's socket: what it was connected to before the host translated addresses.
+    Socket,
 }
 
 /// What carried the message.

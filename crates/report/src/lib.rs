@@ -30,7 +30,8 @@ pub use delivery::{
 pub use evidence::{EVIDENCE_RECORDS_MAX, Evidence, HelloRandom, WireRecord};
 pub use explained::{Explained, Step};
 pub use leak::{
-    Destination, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, Process, Source, System, Transport,
+    Destination, DestinationName, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, NameSource, Process,
+    Source, System, Transport,
 };
 pub use ledger::{Covered, Endpoint, Gap, LEDGER_SCHEMA, Ledger, LedgerSchema, Unread};
 pub use moment::Moment;

@@ -50,6 +50,8 @@ pub fn leak(citizen: u128, host: &str) -> Leak {
             port: Some(443),
             host: Some(name(host)),
             recipient: None,
+            names: vec![],
+            contradictory: false,
             via: None,
             proof: Proof::Proven,
         }),
