@@ -47,6 +47,8 @@ pub struct FlowState {
     pub process: Option<Arc<ProcessFacts>>,
     /// The name that a ClientHello asked for.
     pub server_name: Option<Scrubbed>,
+    /// Whether its ClientHello may hide another one, with another name.
+    pub may_hide_its_name: bool,
     /// What became of its bytes.
     pub account: Account,
     /// When its socket closed, or the kernel had forgotten it.
@@ -122,6 +124,7 @@ impl FlowState {
             opened_ns: 0,
             process,
             server_name: None,
+            may_hide_its_name: false,
             account: Account::default(),
             ended: None,
             closed: false,
@@ -250,6 +253,7 @@ impl FlowState {
         }
         let scrubber = Scrubber::at(lens.now_unix);
         self.server_name = hello.sni.map(|name| scrubber.name(name)).or(self.server_name.take());
+        self.may_hide_its_name = hello.has_inner;
         told
     }
 

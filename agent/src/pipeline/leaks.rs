@@ -61,8 +61,9 @@ impl Teller<'_> {
         let proof = if told.certain { Proof::Proven } else { Proof::Likely };
         let (outcome, encrypted) = (told.outcome, told.encrypted);
         let verdict = self.verdict(&facts, &told)?;
-        // Behind a proxy a learned name is the proxy's own, and no other than what the flow says.
-        let contradicted = flow.wanted().is_none() && contradiction(&names).is_some();
+        // Behind a proxy a learned name is the proxy's own; with a hidden hello the name in front is somebody else's.
+        let is_direct = flow.wanted().is_none() && !flow.may_hide_its_name;
+        let contradicted = is_direct && contradiction(&names).is_some();
         if contradicted {
             self.contradictions.tell(&names, &self.scrubber);
         }
@@ -74,7 +75,9 @@ impl Teller<'_> {
         self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
         leak.direction = Some(direction(flow.role()));
         leak.outcome = Some(outcome);
-        let host = flow.server_name.clone().or(leak.destination.and_then(|it| it.host));
+        let in_message = leak.destination.and_then(|it| it.host);
+        let in_hello = flow.server_name.clone();
+        let host = if flow.may_hide_its_name { in_message.or(in_hello) } else { in_hello.or(in_message) };
         leak.destination = Some(Destination {
             recipient,
             names: all_names,
@@ -114,7 +117,8 @@ impl Teller<'_> {
 
     /// What all a destination is called, each name with who says so.
     fn all_names(&self, flow: &FlowState, told: &Told, names: &FarNames) -> Vec<DestinationName> {
-        let sni = flow.server_name.as_ref().map(|name| (name.clone(), NameSource::Sni));
+        let by_hello = if flow.may_hide_its_name { NameSource::OuterSni } else { NameSource::Sni };
+        let sni = flow.server_name.as_ref().map(|name| (name.clone(), by_hello));
         let learned = names.learned.iter().filter(|_| flow.wanted().is_none()).take(LEARNED_MAX);
         let learned = learned.map(|name| (self.scrubber.name(name.as_str()), NameSource::Dns));
         let asked = flow.asked().map(|it| (self.scrubber.name(it.to_string()), NameSource::Socket));

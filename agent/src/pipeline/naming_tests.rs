@@ -123,6 +123,23 @@ fn each_name_is_told_with_who_says_so() {
     assert_eq!(many.split(", ").count(), 4, "{many}");
 }
 
+/// The name in front is not that of the destination, which the message has; a decoy (GREASE) cannot be told from it.
+#[test]
+fn behind_an_encrypted_hello_the_message_has_the_name() {
+    let (mut world, mut session) = (World::new(""), Session::new(3));
+    let inner = [&[0xfe, 0x0d][..], &counted(&[0; 9])].concat();
+    let content = request("cpr", 0);
+    world.take_all(&session.hello_of(&client_hello_with("front.example", &inner)));
+    for records in [session.finished(), session.write(&content), session.sent(&content)] {
+        world.take_all(&records);
+    }
+    world.take(&session.end());
+    world.close();
+    let leak = &world.leaks[0];
+    assert_eq!(told_names(leak), ("front.example OuterSni, a.example Host".into(), false));
+    assert_eq!(leak.destination.as_ref().unwrap().host.as_ref().unwrap().as_str(), "a.example");
+}
+
 /// The proxy's own name is no name of what lies behind it, and contradicts nothing.
 #[test]
 fn behind_a_proxy_what_was_learned_is_no_name() {

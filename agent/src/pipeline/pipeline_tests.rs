@@ -111,8 +111,13 @@ fn handshake(kind: u8, hello: &[u8]) -> Vec<u8> {
 }
 
 fn client_hello(name: &str) -> Vec<u8> {
+    client_hello_with(name, &[])
+}
+
+/// With more extensions.
+fn client_hello_with(name: &str, more: &[u8]) -> Vec<u8> {
     let sni = counted(&[&[0][..], &counted(name.as_bytes())].concat());
-    let extensions = counted(&[&[0, 0][..], &counted(&sni)].concat());
+    let extensions = counted(&[&[0, 0][..], &counted(&sni), more].concat());
     handshake(1, &[&[3, 3][..], &[5; 32], &[0], &[0, 2, 0x13, 1], &[1, 0], &extensions].concat())
 }
 
@@ -146,7 +151,10 @@ impl Session {
     }
 
     fn hello(&mut self) -> Vec<Vec<u8>> {
-        let bytes = client_hello("recipient.example");
+        self.hello_of(&client_hello("recipient.example"))
+    }
+
+    fn hello_of(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let opening = self.flow.opening();
         vec![opening, sample::hello(&self.flow, self.call.random, &bytes), self.record(22, bytes.len() - 5)]
     }

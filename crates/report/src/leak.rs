@@ -205,6 +205,10 @@ pub struct DestinationName {
 pub enum NameSource {
     /// The ClientHello, in clear (RFC 6066, 3).
     Sni,
+    /// The same of a ClientHello with another, encrypted one in it (RFC 9849), or what looks like one: it may be the name of
+    /// whoever stands in front of many.
+    #[serde(rename = "outer-sni")]
+    OuterSni,
     /// The message: `Host` of HTTP/1 and WebSocket, what other protocols have in its place.
     Host,
     /// The message: `:authority` of HTTP/2.

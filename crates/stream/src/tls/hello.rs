@@ -14,6 +14,9 @@ pub struct ClientHello<'a> {
     pub sni: Option<&'a str>,
     /// Whether early data follows (RFC 8446, section 4.2.10).
     pub has_early_data: bool,
+    /// Whether another hello is encrypted in it, with the name that is meant, or what looks like one (RFC 9849; browsers
+    /// send it always).
+    pub has_inner: bool,
 }
 
 /// What a server answered (RFC 8446, section 4.1.3).
@@ -42,15 +45,17 @@ const SERVER_HELLO: u8 = 2;
 const SERVER_NAME: u16 = 0;
 const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
+const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 
 /// Reads a ClientHello from the first bytes of its record; `None` if they are not one or end in the random.
 pub fn client_hello(bytes: &[u8]) -> Option<ClientHello<'_>> {
     let (_, random, mut rest) = hello(bytes, CLIENT_HELLO)?;
-    let mut found = ClientHello { random, sni: None, has_early_data: false };
+    let mut found = ClientHello { random, sni: None, has_early_data: false, has_inner: false };
     for (kind, content) in rest.client_extensions().unwrap_or_default() {
         match kind {
             SERVER_NAME => found.sni = host_name(content),
             EARLY_DATA => found.has_early_data = true,
+            ENCRYPTED_CLIENT_HELLO => found.has_inner = true,
             _ => {}
         }
     }
@@ -201,8 +206,11 @@ mod tests {
     #[test]
     fn reads_a_client_hello() {
         let extensions = [extension(10, &[1, 2, 3]), sni(b"stats.example"), extension(42, &[])].concat();
-        let expected = ClientHello { random: [0xAB; 32], sni: Some("stats.example"), has_early_data: true };
+        let (random, sni_of) = ([0xAB; 32], Some("stats.example"));
+        let expected = ClientHello { random, sni: sni_of, has_early_data: true, has_inner: false };
         assert_eq!(client_hello(&client(&extensions)), Some(expected));
+        let with_inner = [extensions, extension(0xfe0d, &[0; 9])].concat();
+        assert_eq!(client_hello(&client(&with_inner)), Some(ClientHello { has_inner: true, ..expected }));
         assert_eq!(client_hello(&client(&[])).map(|hello| hello.sni), Some(None));
         assert_eq!(client_hello(&client(&sni(b"a\xff"))).map(|hello| hello.sni), Some(None));
         assert_eq!(client_hello(&server([1; 32], 0x1301, &[])), None);
