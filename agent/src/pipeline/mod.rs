@@ -14,6 +14,7 @@ mod losses;
 mod plain;
 mod proving;
 mod proxy;
+mod relays;
 mod renewed;
 mod requests;
 mod told_flow;
@@ -26,7 +27,7 @@ use std::{
 };
 
 use cprvagt_abi::{Counter, Flow, TlsHello, Verdict, WireData};
-use cprvagt_report::{Host, Leak, Ledger};
+use cprvagt_report::{Direction, Host, Leak, Ledger};
 
 use self::{
     blind::BlindSpots,
@@ -36,6 +37,7 @@ use self::{
     learned::Learned,
     losses::Losses,
     proving::{Proving, now_unix},
+    relays::Relays,
     renewed::Renewed,
     requests::Requests,
 };
@@ -106,6 +108,7 @@ pub struct Pipeline {
     proving: Proving,
     learned: Learned,
     contradictions: Contradictions,
+    relays: Relays,
     losses: Losses,
 }
 
@@ -129,6 +132,7 @@ impl Pipeline {
             proving: Proving::default(),
             learned: Learned::default(),
             contradictions: Contradictions::default(),
+            relays: Relays::default(),
             losses: Losses::none(),
         }
     }
@@ -192,12 +196,12 @@ impl Pipeline {
 
     fn lens<'a>(Keys { key, sealer }: &'a Keys, policy: &'a Policy, proving: &'a Proving) -> Lens<'a> {
         let (sealer, fields, origin) = (sealer.as_ref(), Some(&proving.fields), Origin::default());
-        Lens { key, sealer, policy, fields, origin, now_unix: now_unix() }
+        Lens { key, sealer, policy, fields, floor: None, origin, now_unix: now_unix() }
     }
 
     fn teller(&self, now: Instant) -> Teller<'_> {
-        let Self { policy, host, learned, contradictions, .. } = self;
-        Teller { policy, host, scrubber: Scrubber::at(now_unix()), learned, contradictions, now }
+        let Self { policy, host, learned, contradictions, relays, .. } = self;
+        Teller { policy, host, scrubber: Scrubber::at(now_unix()), learned, contradictions, relays, now }
     }
 
     /// What a name server on this host answers to others, containers above all.
@@ -241,17 +245,38 @@ impl Pipeline {
         act: impl FnOnce(&mut FlowState, &Lens<'_>) -> Vec<Told>,
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let told = act(flow, &Self::lens(&self.keys, &self.policy, &self.proving));
+        let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+        let told = act(flow, &flow.lens(&lens));
+        if flow.is_handover() {
+            self.relays.stir(id);
+        }
         self.restless.insert(id, now);
         self.tell(id, told, now, ask);
     }
 
     fn tell(&mut self, id: u64, told: Vec<Told>, now: Instant, ask: &mut dyn FnMut(Request)) {
+        match self.flows.get(&id) {
+            Some(flow) if flow.is_handover() => return self.relays.note(flow, &told),
+            Some(_) if !told.is_empty() => self.settle_handovers(),
+            _ => {}
+        }
         let Some(flow) = self.flows.get(&id) else { return };
         let teller = self.teller(now);
         let tied = |told: Told| (told.finding.tie, teller.leak(flow, told));
         let leaks: Vec<_> = told.into_iter().map(tied).filter_map(|(tie, leak)| Some((tie, leak?))).collect();
         self.tell_all(leaks, now, ask);
+    }
+
+    /// Has all that was handed to relays looked at: its decoders may wait for more, and what the relay sends on may be told
+    /// before they do.
+    fn settle_handovers(&mut self) {
+        let lens = Self::lens(&self.keys, &self.policy, &self.proving).on_host();
+        for id in self.relays.take_unsettled() {
+            if let Some(flow) = self.flows.get_mut(&id) {
+                let told = flow.quiet(&lens);
+                self.relays.note(flow, &told);
+            }
+        }
     }
 
     /// Tells leaks, after those that have waited for a field that is proven by now.
@@ -260,7 +285,14 @@ impl Pipeline {
         let settled =
             leaks.into_iter().filter_map(|(tie, leak)| self.proving.settle(tie, leak, &self.policy, now));
         told.extend(settled);
-        for leak in told {
+        for mut leak in told {
+            let pid = leak.process.as_ref().and_then(|process| process.pid);
+            if leak.relayed.is_none()
+                && leak.direction == Some(Direction::Egress)
+                && pid.is_some_and(|pid| self.processes.takes_from_host(pid, now))
+            {
+                leak.relayed = Some(relays::not_read());
+            }
             self.book.leak();
             ask(Request::Tell(Box::new(leak)));
         }
@@ -337,7 +369,8 @@ impl Pipeline {
         for id in quiet {
             self.restless.remove(&id);
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.quiet(&Self::lens(&self.keys, &self.policy, &self.proving));
+                let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+                let told = flow.quiet(&flow.lens(&lens));
                 self.tell(id, told, now, ask);
             }
         }
@@ -372,10 +405,12 @@ impl Pipeline {
         let gone: Vec<u64> = self.flows.iter().filter(|(_, flow)| done(flow)).map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.finish(&Self::lens(&self.keys, &self.policy, &self.proving));
+                let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+                let told = flow.finish(&flow.lens(&lens));
                 self.tell(id, told, now, ask);
             }
             self.restless.remove(&id);
+            self.relays.forget(id);
             if let Some(flow) = self.flows.remove(&id) {
                 self.enter(flow);
             }
