@@ -124,8 +124,7 @@ pub struct Lens<'a> {
     pub policy: &'a Policy,
     /// What fields have shown; absent where each number speaks for itself alone.
     pub fields: Option<&'a Fields>,
-    /// From which confidence on a number counts, whatever its class, where it is not up to the policy: nothing of it is
-    /// told then.
+    /// From which confidence on a number counts, whatever its class, where that is not up to the policy.
     pub floor: Option<Level>,
     /// Who sends to whom.
     pub origin: Origin<'a>,
@@ -139,8 +138,7 @@ impl Lens<'_> {
         Lens { origin, ..*self }
     }
 
-    /// The same, for what stays on this host: nothing is sealed or counted, and numbers are noted that may be told only of
-    /// where they leave.
+    /// The same, for what stays on this host: nothing is sealed, counted or told, so numbers of low confidence are noted.
     pub fn on_host(&self) -> Self {
         Lens { sealer: None, fields: None, floor: Some(Level::Low), ..*self }
     }

@@ -4,6 +4,7 @@ Its own connections carry a mark, so that they are not redirected again. Says so
 
 usage: tcp_relay.py PORT MARK
 """
+import contextlib
 import socket
 import struct
 import sys
@@ -22,7 +23,8 @@ def meant_for(stream):
 def copy(source, sink):
     while data := source.recv(65536):
         sink.sendall(data)
-    sink.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # The other side may have ended both directions.
+        sink.shutdown(socket.SHUT_WR)
 
 
 def relay(stream, mark):

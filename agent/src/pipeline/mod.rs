@@ -27,7 +27,7 @@ use std::{
 };
 
 use cprvagt_abi::{Counter, Flow, TlsHello, Verdict, WireData};
-use cprvagt_report::{Direction, Host, Leak, Ledger};
+use cprvagt_report::{Host, Leak, Ledger};
 
 use self::{
     blind::BlindSpots,
@@ -267,18 +267,6 @@ impl Pipeline {
         self.tell_all(leaks, now, ask);
     }
 
-    /// Has all that was handed to relays looked at: its decoders may wait for more, and what the relay sends on may be told
-    /// before they do.
-    fn settle_handovers(&mut self) {
-        let lens = Self::lens(&self.keys, &self.policy, &self.proving).on_host();
-        for id in self.relays.take_unsettled() {
-            if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.quiet(&lens);
-                self.relays.note(flow, &told);
-            }
-        }
-    }
-
     /// Tells leaks, after those that have waited for a field that is proven by now.
     fn tell_all(&mut self, leaks: Vec<(Option<Tie>, Leak)>, now: Instant, ask: &mut dyn FnMut(Request)) {
         let mut told = self.proving.take_proven(&self.policy);
@@ -286,13 +274,7 @@ impl Pipeline {
             leaks.into_iter().filter_map(|(tie, leak)| self.proving.settle(tie, leak, &self.policy, now));
         told.extend(settled);
         for mut leak in told {
-            let pid = leak.process.as_ref().and_then(|process| process.pid);
-            if leak.relayed.is_none()
-                && leak.direction == Some(Direction::Egress)
-                && pid.is_some_and(|pid| self.processes.takes_from_host(pid, now))
-            {
-                leak.relayed = Some(relays::not_read());
-            }
+            self.say_if_not_read(&mut leak, now);
             self.book.leak();
             ask(Request::Tell(Box::new(leak)));
         }
@@ -384,20 +366,6 @@ impl Pipeline {
         if self.blind_spots.is_due(now) {
             self.tell_blind_spots();
         }
-    }
-
-    fn tell_blind_spots(&mut self) {
-        let flows = self.flows.values_mut();
-        let new: Vec<u64> = flows.filter_map(|flow| flow.becomes_blind().then_some(flow.kernel.id)).collect();
-        for flow in new.iter().filter_map(|id| self.flows.get(id)) {
-            let holder = leaks::holder(flow, &Scrubber::at(now_unix()));
-            self.blind_spots.tell(&flow.account_so_far(), &holder);
-        }
-    }
-
-    /// Whether a blind spot was told since this was asked last.
-    pub fn has_new_blind_spots(&mut self) -> bool {
-        self.blind_spots.take_news()
     }
 
     /// Folds flows into the book; what they still hold is told.

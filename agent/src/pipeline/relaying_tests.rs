@@ -120,6 +120,14 @@ fn a_program_that_is_not_known_makes_it_unclear() {
     assert_eq!(relayed(world, RELAY, 0).unwrap().handover, Handover::Unclear);
 }
 
+#[test]
+fn a_program_that_ended_at_once_has_the_name_that_the_kernel_told() {
+    let mut world = world();
+    sends(&mut world, &mut handover(20, STRANGER, 2525), &line(0));
+    let from = relayed(world, RELAY, 0).unwrap().from.unwrap();
+    assert_eq!((from.pid, from.comm.unwrap().as_str()), (Some(STRANGER), "sample"));
+}
+
 /// Nor is a program that hands over something a relay, or leaks thereby.
 #[test]
 fn other_programs_hand_on_nothing() {

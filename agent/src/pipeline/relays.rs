@@ -13,10 +13,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
-use cprvagt_report::{Handover, Proof, Pseudonym, Relayed};
+use cprvagt_report::{Direction, Handover, Leak, Proof, Pseudonym, Relayed};
 
 use super::{
+    Pipeline,
     flow::{FlowState, Told},
     leaks::process_of,
 };
@@ -60,9 +62,10 @@ impl Relays {
     /// Notes what was found on a flow to a relay.
     pub fn note(&mut self, flow: &FlowState, told: &[Told]) {
         let port = flow.remote().port();
+        let sender = if told.is_empty() { None } else { sender(flow) };
         for told in told {
             let key = (port, told.finding.pseudonym);
-            let giver = match (self.handed.get(&key), &flow.process) {
+            let giver = match (self.handed.get(&key), &sender) {
                 (None, Some(process)) => Giver::Program(Arc::clone(process)),
                 (Some(Giver::Program(before)), Some(process)) if is_same(before, process) => {
                     Giver::Program(Arc::clone(process))
@@ -92,13 +95,43 @@ impl Relays {
     }
 }
 
-/// What is told of a process that takes connections from this host and is no relay that the configuration names.
-pub fn not_read() -> Relayed {
-    unknown(Handover::NotRead)
+impl Pipeline {
+    /// Has all that was handed to relays looked at: its decoders may wait for more, and what the relay sends on may be told
+    /// before they do.
+    pub(super) fn settle_handovers(&mut self) {
+        let lens = Self::lens(&self.keys, &self.policy, &self.proving).on_host();
+        for id in self.relays.take_unsettled() {
+            if let Some(flow) = self.flows.get_mut(&id) {
+                let told = flow.quiet(&lens);
+                self.relays.note(flow, &told);
+            }
+        }
+    }
+
+    /// Says of a leak whose process takes connections from this host, and is no relay that the configuration names, that
+    /// what it takes is not read.
+    pub(super) fn say_if_not_read(&mut self, leak: &mut Leak, now: Instant) {
+        let pid = leak.process.as_ref().and_then(|process| process.pid);
+        let is_sender = leak.relayed.is_none() && leak.direction == Some(Direction::Egress);
+        if is_sender && pid.is_some_and(|pid| self.processes.takes_from_host(pid, now)) {
+            leak.relayed = Some(unknown(Handover::NotRead));
+        }
+    }
 }
 
 fn unknown(handover: Handover) -> Relayed {
     Relayed { handover, proof: Proof::Unknown, from: None }
+}
+
+/// Who opened a flow. Of one that had ended before it was looked at the kernel itself has told the name.
+fn sender(flow: &FlowState) -> Option<Arc<ProcessFacts>> {
+    let process = flow.process.as_ref()?;
+    if process.comm.is_some() {
+        return Some(Arc::clone(process));
+    }
+    let comm = flow.kernel.owner.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    let comm = Some(String::from_utf8_lossy(comm).into_owned());
+    Some(Arc::new(ProcessFacts { comm, ..ProcessFacts::clone(process) }))
 }
 
 /// Whether two processes run the same program in the same place. Where the executable is not known they may not.
