@@ -16,6 +16,7 @@ mod calls;
 mod changes;
 mod error;
 mod grace;
+mod heap;
 mod installed;
 mod libraries;
 mod load;
@@ -99,6 +100,7 @@ impl Capture {
         let mut libraries = Libraries::new(probes)?;
         libraries.attach_all(&mut programs)?;
         programs.attach_wire_tap()?;
+        heap::give_back();
         Ok(Self { programs, libraries, announced, mappings, reader: None, addresses })
     }
 
