@@ -35,7 +35,12 @@ impl Coverage {
     /// All rows of the ledger, as it spells them.
     pub(super) fn to_json(&self) -> Value {
         match self {
-            Self::Of(status) => json!({"runs": true, "coverage": status.pointer("/ledger/coverage")}),
+            Self::Of(status) => {
+                // The ledger leaves the list out where nothing was sent.
+                let none = || if status["ledger"].is_null() { Value::Null } else { json!([]) };
+                let coverage = status.pointer("/ledger/coverage").cloned().unwrap_or_else(none);
+                json!({"runs": true, "coverage": coverage})
+            }
             Self::NotRunning => json!({"runs": false}),
             Self::NotTold(why) => json!({"problem": why}),
         }
@@ -50,7 +55,7 @@ impl Coverage {
             }
             Self::NotTold(why) => return wrapped("coverage", &format!("not known: {why}")),
         };
-        if status.pointer("/ledger/coverage").is_none() {
+        if status["ledger"].is_null() {
             return wrapped("coverage", "the daemon has counted nothing yet");
         }
         let rows = run::coverage(status);
@@ -82,6 +87,9 @@ mod tests {
         assert!(two.to_text().ends_with("\n  1 % of 1000 bytes, /usr/bin/java -> 198.18.0.10:443\n"));
         assert_eq!(two.to_json()["coverage"][1]["process"]["exe"], "/usr/bin/curl");
         assert!(of(json!([row("/usr/bin/curl", 1000)])).to_text().contains("has read all"));
+        let nothing_sent = Coverage::Of(json!({"ledger": {}}));
+        assert!(nothing_sent.to_text().contains("has read all"));
+        assert_eq!(nothing_sent.to_json()["coverage"], json!([]));
         assert!(Coverage::NotRunning.to_text().contains("not running"));
     }
 
