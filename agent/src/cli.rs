@@ -406,11 +406,14 @@ pub struct Verify {
 }
 
 /// Options of `doctor`.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Doctor {
     /// One JSON object on standard output
     #[arg(long)]
     pub json: bool,
+    /// Where the daemon's status socket lies, if one runs
+    #[arg(long, value_name = "DIR", default_value = crate::run::RUNTIME_DIR)]
+    pub runtime_dir: PathBuf,
 }
 
 /// Anything: a command that this version does not have.

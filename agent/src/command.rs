@@ -30,7 +30,7 @@ pub fn obey(cli: &Cli) -> Result<Exit, Failure> {
             check::run(cli.config.as_deref(), options, &mut io::stdout())?;
             Ok(Exit::Success)
         }
-        Command::Doctor(options) => Ok(examine(options.json)),
+        Command::Doctor(options) => Ok(examine(options)),
         Command::Keys(options) => {
             let cli::KeysCommand::New(new) = &options.command;
             keys::new(new, &mut io::stdout())?;
@@ -90,9 +90,10 @@ fn status(options: &cli::Status) -> Result<Exit, run::RunError> {
     Ok(Exit::Success)
 }
 
-fn examine(json: bool) -> Exit {
+fn examine(options: &cli::Doctor) -> Exit {
     let findings = doctor::examine(&doctor::Machine::default(), capture::probe_load, run::landlock());
-    match doctor::tell(&findings, json, &mut io::stdout()) {
+    let coverage = doctor::Coverage::ask(&options.runtime_dir);
+    match doctor::tell(&findings, &coverage, options.json, &mut io::stdout()) {
         Ok(()) => doctor::exit(&findings),
         Err(error) => {
             tell(&format!("standard output: {error}"));

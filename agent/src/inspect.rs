@@ -14,8 +14,8 @@ use std::{collections::VecDeque, ops::Range};
 
 use cprvagt_cpr::{FieldId, Hit, Place, Scene, Standing, Trial, Why, scan, ten_digit_values};
 use cprvagt_report::{
-    Checksum, Class, Confidence, Label, Leak, LeakId, LeakSchema, Location, Mask, Moment, Part, Pseudonym,
-    Rule, Score, Scrubbed, SealedNumber, Severity,
+    Checksum, Class, Confidence, Label, Leak, LeakId, LeakSchema, Level, Location, Mask, Moment, Part,
+    Pseudonym, Rule, Score, Scrubbed, SealedNumber, Severity,
 };
 use cprvagt_stream::{Bound, Decoder, Part as StreamPart, Window};
 
@@ -90,6 +90,7 @@ impl Finding {
             outcome: None,
             host: None,
             process: None,
+            relayed: None,
             system: None,
             destination: None,
             transport: None,
@@ -123,6 +124,8 @@ pub struct Lens<'a> {
     pub policy: &'a Policy,
     /// What fields have shown; absent where each number speaks for itself alone.
     pub fields: Option<&'a Fields>,
+    /// From which confidence on a number counts, whatever its class, where that is not up to the policy.
+    pub floor: Option<Level>,
     /// Who sends to whom.
     pub origin: Origin<'a>,
     /// Seconds since 1970, for the rules of the calendar.
@@ -133,6 +136,19 @@ impl Lens<'_> {
     /// The same, for what `origin` sends.
     pub fn of<'o>(&'o self, origin: Origin<'o>) -> Lens<'o> {
         Lens { origin, ..*self }
+    }
+
+    /// The same, for what stays on this host: nothing is sealed, counted or told, so numbers of low confidence are noted.
+    pub fn on_host(&self) -> Self {
+        Lens { sealer: None, fields: None, floor: Some(Level::Low), ..*self }
+    }
+
+    /// Whether a number such as this counts.
+    fn tells(&self, class: Class, confidence: Confidence) -> bool {
+        match self.floor {
+            Some(floor) => floor.admits(confidence),
+            None => self.policy.tells(class, confidence),
+        }
     }
 
     /// Counts a value of a field; returns which field, and what it is now.
@@ -300,7 +316,7 @@ impl Told {
             return None;
         }
         let score = field.map_or(hit.score, |(_, standing)| hit.score_in(standing));
-        let is_told = |confidence| lens.policy.tells(class(hit.class), confidence);
+        let is_told = |confidence| lens.tells(class(hit.class), confidence);
         let tie = if is_told(confidence(score.confidence())) {
             if !self.is_first(pseudonym, window.part) {
                 return None;

@@ -20,8 +20,15 @@ fn told(level: &str, pieces: &[&[u8]]) -> Vec<String> {
     let config = Config::parse(&format!("[report]\nmin_confidence = \"{level}\"\n")).unwrap();
     let (key, policy) = (Key::random().unwrap(), Policy::new(&config, 0).unwrap());
     let (fields, origin) = (Fields::default(), Origin::default());
-    let lens =
-        Lens { key: &key, sealer: None, policy: &policy, fields: Some(&fields), origin, now_unix: NOW };
+    let lens = Lens {
+        key: &key,
+        sealer: None,
+        policy: &policy,
+        fields: Some(&fields),
+        floor: None,
+        origin,
+        now_unix: NOW,
+    };
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     for piece in pieces {
         inspector.push(piece, &lens, &mut inspected);
@@ -129,7 +136,8 @@ fn a_finding_tells_where_it_began() {
     let (key, config) = (Key::random().unwrap(), Config::parse("").unwrap());
     let policy = Policy::new(&config, 0).unwrap();
     let origin = Origin::default();
-    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: None, origin, now_unix: NOW };
+    let lens =
+        Lens { key: &key, sealer: None, policy: &policy, fields: None, floor: None, origin, now_unix: NOW };
     let message = post(HEAD, "application/json", &format!("{{\"x\":\"{}\"}}", number(1)));
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     inspector.push(&message, &lens, &mut inspected);
@@ -145,7 +153,8 @@ fn a_number_needs_its_own_bytes_to_have_left() {
     let (key, config) = (Key::random().unwrap(), Config::parse("").unwrap());
     let policy = Policy::new(&config, 0).unwrap();
     let origin = Origin::default();
-    let lens = Lens { key: &key, sealer: None, policy: &policy, fields: None, origin, now_unix: NOW };
+    let lens =
+        Lens { key: &key, sealer: None, policy: &policy, fields: None, floor: None, origin, now_unix: NOW };
     let named = |index| format!("cpr: {}", number(index));
     let escaped = named(1).replace('-', "%2D");
     for (text, expected) in [
@@ -165,8 +174,15 @@ fn told_raw(pieces: &[&[u8]]) -> Vec<(Score, Mask)> {
     let config = Config::parse("[report]\nmin_confidence = \"any\"\n").unwrap();
     let (key, policy, fields) = (Key::random().unwrap(), Policy::new(&config, 0).unwrap(), Fields::default());
     let origin = Origin::default();
-    let lens =
-        Lens { key: &key, sealer: None, policy: &policy, fields: Some(&fields), origin, now_unix: NOW };
+    let lens = Lens {
+        key: &key,
+        sealer: None,
+        policy: &policy,
+        fields: Some(&fields),
+        floor: None,
+        origin,
+        now_unix: NOW,
+    };
     let (mut inspector, mut inspected) = (Inspector::stream(), Inspected::default());
     pieces.iter().for_each(|piece| inspector.push(piece, &lens, &mut inspected));
     inspector.finish(&lens, &mut inspected);

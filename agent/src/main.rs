@@ -36,6 +36,7 @@ mod scrub;
 mod secret_file;
 mod send;
 mod spool_tool;
+mod taken;
 mod tls_files;
 mod verify;
 mod watch;

@@ -20,6 +20,9 @@ pub const DEAD_KEPT: Duration = Duration::from_secs(60);
 
 /// How long facts hold before the start time is looked at again, in case an exit was not told.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// How long a process that took nothing from its host is not looked at again for that: as long as the kernel tells of
+/// connections that have ended.
+const TAKES_TRUSTED_FOR: Duration = Duration::from_secs(60);
 
 /// What is known about a process.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -85,6 +88,9 @@ struct Known {
     /// When it was last seen to be this process; `None`: it may have become another program since.
     checked: Option<Instant>,
     died: Option<Instant>,
+    /// Whether it has been seen to take connections from this host, and when it was last looked at for that.
+    takes: bool,
+    takes_asked: Option<Instant>,
 }
 
 /// Where facts about processes come from: `/proc`, or a process of ours that may read it.
@@ -95,6 +101,8 @@ pub trait LookUp {
     fn read(&mut self, pid: u32) -> ProcessFacts;
     /// A part of a file that a process has open; nothing when it is not open any more, or not a file on a disk.
     fn file_part(&mut self, range: &FileRange) -> Option<FilePart>;
+    /// Whether it takes connections from programs on its host.
+    fn takes_from_host(&mut self, pid: u32) -> bool;
     /// What tells whether it is still the same process and program.
     fn identity(&mut self, pid: u32) -> Identity;
 }
@@ -181,6 +189,17 @@ impl Processes {
         self.source.file_part(range)
     }
 
+    /// Whether a process has been seen to take connections from programs on its host. It is looked at anew each minute, and
+    /// what has done so once does so.
+    pub fn takes_from_host(&mut self, pid: u32, now: Instant) -> bool {
+        let Some(known) = self.known.get_mut(&pid) else { return false };
+        let is_due = |asked: Instant| now.saturating_duration_since(asked) >= TAKES_TRUSTED_FOR;
+        if !known.takes && known.takes_asked.is_none_or(is_due) {
+            (known.takes, known.takes_asked) = (self.source.takes_from_host(pid), Some(now));
+        }
+        known.takes
+    }
+
     /// Takes note that the process, not just a thread of it, is gone.
     pub fn exit(&mut self, pid: u32, now: Instant) {
         if let Some(known) = self.known.get_mut(&pid) {
@@ -213,7 +232,13 @@ impl Processes {
             self.make_room(now);
         }
         let facts = Arc::new(facts);
-        let known = Known { facts: Arc::clone(&facts), checked: Some(now), died: None };
+        let known = Known {
+            facts: Arc::clone(&facts),
+            checked: Some(now),
+            died: None,
+            takes: false,
+            takes_asked: None,
+        };
         self.known.insert(facts.pid, known);
         facts
     }

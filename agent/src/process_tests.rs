@@ -1,6 +1,7 @@
 //! Processes that come and go, out of recorded `/proc` entries, and a real one.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use jiff::{SignedDuration, Timestamp};
@@ -109,4 +110,21 @@ fn a_real_process_is_known() {
     assert!(facts.exe.as_deref().unwrap().contains("/"), "{facts:?}");
     let age = Timestamp::now().duration_since(facts.started_at.unwrap().0);
     assert!(age.abs() < SignedDuration::from_secs(60), "{age}");
+}
+
+#[test]
+fn what_takes_from_its_host_is_asked_for_once_a_minute_and_then_known() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (pid, now) = (std::process::id(), Instant::now());
+    let mut processes = Processes::new(Box::new(Procfs::default()));
+    assert!(!processes.takes_from_host(pid, now), "nobody has asked who it is");
+    // Facts hold for a second, and a test of this program may have taken something just now.
+    processes.facts(pid, now);
+    let known = processes.known.get_mut(&pid).unwrap();
+    (known.takes, known.takes_asked) = (false, Some(now));
+    let _stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    assert!(!processes.takes_from_host(pid, now + TAKES_TRUSTED_FOR - Duration::from_millis(1)));
+    assert!(processes.takes_from_host(pid, now + TAKES_TRUSTED_FOR));
+    drop(listener);
+    assert!(processes.takes_from_host(pid, now + 3 * TAKES_TRUSTED_FOR));
 }

@@ -16,6 +16,7 @@ use nix::unistd::{SysconfVar, Uid, User, sysconf};
 use crate::container::image;
 use crate::package::Packages;
 use crate::process::{FilePart, FileRange, Identity, LookUp, ProcessFacts};
+use crate::taken::is_taken_from;
 
 /// Where dpkg keeps what it knows of packages (dpkg(1)).
 const DPKG: &str = "/var/lib/dpkg";
@@ -62,6 +63,14 @@ impl LookUp for Procfs {
         let read = read_up_to(&mut file, &mut bytes).ok()?;
         bytes.truncate(read);
         Some(FilePart { bytes, len })
+    }
+
+    fn takes_from_host(&mut self, pid: u32) -> bool {
+        let tables = ["net/tcp", "net/tcp6"].map(|table| self.text(pid, table).unwrap_or_default());
+        let entries = fs::read_dir(self.path(pid, "fd")).into_iter().flatten().flatten();
+        let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+        let links: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+        is_taken_from(&tables, &links)
     }
 
     fn identity(&mut self, pid: u32) -> Identity {

@@ -129,6 +129,7 @@ impl Watch {
             ring_bytes: config.capture.ring_bytes,
             entry_sites: config.capture.probe_site.is_entry(),
             allow: prefixes.clone(),
+            relays: policy.relay_ports(),
             own: Vec::new(),
         };
         let mut capture = Capture::start(&capture_options, Opener::here())?;

@@ -13,7 +13,7 @@ use cprvagt_abi::{
 
 use crate::{
     counters::Skip,
-    maps::{ALLOW, BLANK_FLOW, FLOWS, LOCALS, OWNERS, UDP_PEERS, is_own},
+    maps::{ALLOW, BLANK_FLOW, FLOWS, LOCALS, OWNERS, RELAYS, UDP_PEERS, is_own},
     packet::{Packet, TCP, UDP},
     ring,
 };
@@ -151,7 +151,7 @@ fn verdict_of(owner: &Owner, ends: &Ends<'_>, waives: u32) -> Verdict {
         return Verdict::Own;
     }
     if is_local(ends.remote) {
-        return Verdict::Local;
+        return local_verdict(owner, ends);
     }
     if owner.role == Role::Server as u32 {
         return Verdict::Server;
@@ -160,6 +160,14 @@ fn verdict_of(owner: &Owner, ends: &Ends<'_>, waives: u32) -> Verdict {
         return Verdict::Inspect;
     }
     if waives & WAIVES_CLEARTEXT == 0 { Verdict::AllowedEncrypted } else { Verdict::Allowed }
+}
+
+/// What a program hands to a relay is read, what the relay answers is not.
+#[inline(always)]
+fn local_verdict(owner: &Owner, ends: &Ends<'_>) -> Verdict {
+    // SAFETY: only the presence of the entry matters.
+    let is_relay = unsafe { RELAYS.get(ends.remote_port) }.is_some();
+    if is_relay && owner.role != Role::Server as u32 { Verdict::Relay } else { Verdict::Local }
 }
 
 /// Loopback, or an address of this host.

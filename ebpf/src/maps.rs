@@ -4,7 +4,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
 };
-use cprvagt_abi::{AllowRules, Counter, FileOffsets, Flow, FlowKey, MappedFile, OWN_MAX, Owner, SITES_MAX};
+use cprvagt_abi::{
+    AllowRules, Counter, FileOffsets, Flow, FlowKey, MappedFile, OWN_MAX, Owner, RELAY_PORTS_MAX, SITES_MAX,
+};
 
 /// Flows that are kept; the least recently used one goes first.
 const FLOWS_MAX: u32 = 65_536;
@@ -55,6 +57,9 @@ pub static SESSIONS: LruHashMap<[u64; 2], [u64; 4]> = LruHashMap::with_max_entri
 pub static ALLOW: LpmTrie<[u8; 16], AllowRules> = LpmTrie::with_max_entries(ALLOW_MAX, BPF_F_NO_PREALLOC);
 #[map]
 pub static LOCALS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(LOCALS_MAX, 0);
+/// Ports at which relays on this host take what programs on it hand them.
+#[map]
+pub static RELAYS: HashMap<u32, u32> = HashMap::with_max_entries(RELAY_PORTS_MAX as u32, 0);
 /// The last probed call of each thread, to notice a file that is probed twice.
 #[map]
 pub static LAST_CALLS: LruHashMap<u64, LastCall> = LruHashMap::with_max_entries(RECENT_MAX, 0);

@@ -137,7 +137,7 @@ fn is_relay(key: &FlowKey, flow: &Flow, random: &[u64; 4]) -> bool {
     if first.flow == flow.id {
         return false;
     }
-    if first.verdict == Verdict::Local as u32 {
+    if first.verdict == Verdict::Local as u32 || first.verdict == Verdict::Relay as u32 {
         let _ = RANDOMS.insert(random, &bound, 0);
     }
     counters::add(Counter::HelloRelayed, 1);

@@ -130,7 +130,7 @@ fn put_site_twice(first: u32, second: u32) {
 fn accept(bound: &Bound) -> Result<u64, Skip> {
     match bound.verdict {
         v if v == Verdict::Inspect as u32 => Ok(bound.flow),
-        v if v == Verdict::Local as u32 => Err(Counter::TlsWriteLocal),
+        v if v == Verdict::Local as u32 || v == Verdict::Relay as u32 => Err(Counter::TlsWriteLocal),
         v if v == Verdict::Own as u32 => Err(Counter::TlsWriteOwn),
         v if v == Verdict::Server as u32 => Err(Counter::TlsWriteServer),
         _ => Err(Counter::TlsWriteAllowed),

@@ -131,6 +131,8 @@ fn refuse(flow: &Flow) -> Result<(), Skip> {
         v if v == Verdict::Own as u32 => Err(Counter::PacketOwn),
         v if v == Verdict::Server as u32 => Err(Counter::PacketServer),
         v if v == Verdict::AllowedEncrypted as u32 && flow.kind == Kind::Plain as u32 => Ok(()),
+        v if v == Verdict::Relay as u32 && flow.kind == Kind::Plain as u32 => Ok(()),
+        v if v == Verdict::Relay as u32 => Err(Counter::PacketLocal),
         _ => Err(Counter::PacketAllowed),
     }
 }

@@ -41,6 +41,8 @@ pub enum Need<'name> {
     Cgroup2,
     /// Probes that are handed a cookie (Linux 5.15).
     ProbeCookies,
+    /// Devices that take TCP packets of more than 64 KiB, of IPv4 as well (Linux 6.3).
+    BigTcp,
 }
 
 /// True when all needs are met; otherwise prints why `test` is skipped.
@@ -88,6 +90,7 @@ pub fn missing(need: &Need<'_>) -> Option<String> {
         Need::Netem => without_netem(),
         Need::Ktls => without_ktls(),
         Need::ProbeCookies => without_cookies(),
+        Need::BigTcp => without_big_tcp(),
         Need::Cgroup2 => cgroup2().is_none().then(|| "no root of cgroup v2 is mounted".to_owned()),
     }
 }
@@ -95,6 +98,11 @@ pub fn missing(need: &Need<'_>) -> Option<String> {
 /// There is no asking for them but by the version.
 fn without_cookies() -> Option<String> {
     (kernel_version() < (5, 15)).then(|| "this kernel hands probes no cookies".to_owned())
+}
+
+/// As with cookies: a kernel that does not know the attribute ignores it.
+fn without_big_tcp() -> Option<String> {
+    (kernel_version() < (6, 3)).then(|| "this kernel makes no IPv4 packets of more than 64 KiB".to_owned())
 }
 
 /// The kernel's major and minor version.

@@ -19,7 +19,14 @@ use crate::server::Received;
 /// A configuration under which nothing but this lab's traffic is a leak or in the ledger.
 #[must_use]
 pub fn lab_only(key_file: &Path, network: &Network) -> String {
-    let mut text = format!("[pseudonym]\nkey_file = {:?}\n", key_file.display().to_string());
+    let key = format!("[pseudonym]\nkey_file = {:?}\n", key_file.display().to_string());
+    key + &outside_allowed(network)
+}
+
+/// The same without a key of its own.
+#[must_use]
+pub fn outside_allowed(network: &Network) -> String {
+    let mut text = String::new();
     for prefix in network.outside() {
         let waives = r#"waives = ["not-allowed", "cleartext"]"#;
         let because = r#"because = "not part of the lab""#;

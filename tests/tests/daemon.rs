@@ -50,6 +50,15 @@ impl World {
         Agent::spawn(self.command()).unwrap()
     }
 
+    /// What `doctor` says of the daemon.
+    fn doctor(&self) -> Value {
+        let mut command = Command::new(agent::binary().unwrap());
+        command.args(["doctor", "--json", "--runtime-dir"]).arg(&self.enrolled.runtime);
+        let output = command.stderr(Stdio::null()).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["daemon"].clone()
+    }
+
     /// What `status --json` says, or its exit code.
     fn status(&self) -> Result<Value, i32> {
         let mut command = Command::new(agent::binary().unwrap());
@@ -197,9 +206,13 @@ fn status_tells_and_a_second_daemon_is_refused() {
     }
     let world = World::new("");
     assert_eq!(world.status(), Err(3));
+    assert_eq!(world.doctor(), serde_json::json!({"runs": false}));
     let agent = world.start();
     let status = world.await_status(|status| status["send"]["last_delivery_at"].is_null());
     assert_eq!(status["schema"], "cprvagt.status/1");
+    world.await_status(|status| !status["ledger"].is_null());
+    let coverage = &world.doctor()["coverage"];
+    assert!(coverage.is_array(), "{coverage}");
     let second = world.command().stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(5), "{said}");

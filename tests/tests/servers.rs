@@ -4,10 +4,7 @@
 //! *Not here*: programs that people start for one request (`clients`).
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::fs::{self, File, Permissions};
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +12,10 @@ use std::time::Duration;
 use cprvagt_tests::held::Held;
 use cprvagt_tests::lab::Recipient;
 use cprvagt_tests::live::{Need, can_run};
+use cprvagt_tests::mailer::Mailer;
 use cprvagt_tests::network::Family;
-use cprvagt_tests::scratch::{self, Scratch};
 use cprvagt_tests::writes::Library;
 use cprvagt_tests::{Expected, Lab, Trial, payload};
-use nix::unistd::User;
 
 const SETTLE: Duration = Duration::from_secs(120);
 
@@ -115,68 +111,6 @@ fn apache() {
     );
 }
 
-/// All files of a Postfix that passes all mail on to one server.
-struct Mailer {
-    /// Not the lab's own folder: Postfix's own user has to find its queue by its path.
-    _scratch: Scratch,
-    config: PathBuf,
-}
-
-/// The services of Postfix that passing on takes.
-const SERVICES: &str = "pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-smtp unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-postlog unix-dgram n - n - 1 postlogd
-";
-
-impl Mailer {
-    fn new(lab: &Lab, to: IpAddr, host: &str) -> Self {
-        let scratch = Scratch::new(&scratch::unique_name()).unwrap();
-        fs::set_permissions(scratch.path(), Permissions::from_mode(0o711)).unwrap();
-        let [configured, queue, data] = ["config", "queue", "data"].map(|name| scratch.path().join(name));
-        for folder in [&configured, &queue, &data] {
-            fs::create_dir(folder).unwrap();
-        }
-        let owner = User::from_name("postfix").unwrap().unwrap();
-        chown(&data, Some(owner.uid.as_raw()), None).unwrap();
-        let config = format!(
-            "compatibility_level = 3.6\nqueue_directory = {}\ndata_directory = {}\n\
-             maillog_file = /dev/stdout\nmyhostname = post.kilde.example\nmydestination =\n\
-             alias_maps =\nalias_database =\ninet_protocols = all\n\
-             relayhost = [{to}]:25\nsmtp_tls_security_level = secure\n\
-             smtp_tls_secure_cert_match = {host}\nsmtp_tls_servername = {host}\nsmtp_tls_CAfile = {}\n",
-            queue.display(),
-            data.display(),
-            lab.authority().file().display(),
-        );
-        fs::write(configured.join("main.cf"), config).unwrap();
-        fs::write(configured.join("master.cf"), SERVICES).unwrap();
-        Self { _scratch: scratch, config: configured }
-    }
-
-    /// Puts a mail into the queue, and starts what passes it on.
-    fn send(&self, lab: &Lab, mail: &Path) -> Held {
-        let mut check = lab.command("postfix").unwrap();
-        assert!(
-            check.arg("-c").arg(&self.config).arg("check").status().unwrap().success(),
-            "the queue's folders"
-        );
-        let mut sendmail = lab.command("/usr/sbin/sendmail").unwrap();
-        sendmail.arg("-C").arg(&self.config).args(["-f", "sag@kilde.example", "sag@analyse.example"]);
-        assert!(sendmail.stdin(File::open(mail).unwrap()).status().unwrap().success(), "the mail");
-        let mut master = lab.command_with_children("postfix").unwrap();
-        Held::start(master.arg("-c").arg(&self.config).arg("start-fg")).unwrap()
-    }
-}
-
 /// It greets in clear, and asks for TLS on the same connection.
 #[test]
 fn postfix() {
@@ -198,8 +132,8 @@ fn postfix() {
         let server = lab.network().inside(|| Held::start_listening(&mut server)).unwrap();
         let mail = format!("Subject: Sagen\n\nVi har behandlet sagen.\n{}\n", payload::named(citizen));
         let mail = lab.scratch().write(&format!("mail-{version}"), mail).unwrap();
-        let mailer = Mailer::new(&lab, address, host);
-        let _running = mailer.send(&lab, &mail);
+        let mailer = Mailer::new(&lab, address, host).unwrap();
+        let _running = mailer.send(&lab, &mail).unwrap();
         server.end().unwrap();
         expected.push(Expected::tls(citizen, SocketAddr::new(address, 25), host, version));
     }

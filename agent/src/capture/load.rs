@@ -1,6 +1,6 @@
 //! Loads the kernel object, fills its constants and policy, attaches the wire and socket taps.
 
-use std::{borrow::Borrow, fs::File, path::Path};
+use std::{borrow::Borrow, collections::BTreeSet, fs::File, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
@@ -45,6 +45,8 @@ pub struct CaptureOptions {
     pub entry_sites: bool,
     /// Allowed prefixes, each with the rules of all shorter prefixes that cover it.
     pub allow: Vec<(AllowKey, AllowRules)>,
+    /// Ports of relays on this host.
+    pub relays: BTreeSet<u16>,
     /// Process ids of the agent's other processes.
     pub own: Vec<u32>,
 }
@@ -108,6 +110,7 @@ impl Programs {
         let logger = EbpfLogger::init(&mut ebpf).map_err(CaptureError::map("AYA_LOGS"))?;
         let mut programs = Self { ebpf, cgroup, logger, knows_files: offsets.is_some() };
         programs.set_allow(&[], &options.allow)?;
+        programs.set_relays(&options.relays)?;
         programs.load_all()?;
         Ok(programs)
     }
@@ -226,6 +229,22 @@ impl Programs {
         }
         for (key, rules) in after {
             allow.insert(&key_of(key), Rules(*rules), 0).map_err(CaptureError::map("ALLOW"))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the ports of relays. Flows that have begun stay what they are.
+    pub(super) fn set_relays(&mut self, ports: &BTreeSet<u16>) -> Result<(), CaptureError> {
+        const NAME: &str = "RELAYS";
+        let map = self.map_mut(NAME)?;
+        let mut relays = HashMap::<_, u32, u32>::try_from(map).map_err(CaptureError::map(NAME))?;
+        let wanted: BTreeSet<u32> = ports.iter().map(|port| u32::from(*port)).collect();
+        let known: BTreeSet<u32> = entries(&relays).map(|(port, _)| port).collect();
+        for port in known.difference(&wanted) {
+            relays.remove(port).map_err(CaptureError::map(NAME))?;
+        }
+        for port in wanted.difference(&known) {
+            relays.insert(port, 1, 0).map_err(CaptureError::map(NAME))?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod calls;
 mod changes;
 mod error;
 mod grace;
+mod heap;
 mod installed;
 mod libraries;
 mod load;
@@ -33,7 +34,13 @@ mod uprobe;
 mod users;
 mod wakes;
 
-use std::{collections::HashMap, io, net::IpAddr, os::fd::OwnedFd, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    net::IpAddr,
+    os::fd::OwnedFd,
+    time::Instant,
+};
 
 use aya::maps::{HashMap as KernelMap, PerCpuArray};
 use cprvagt_abi::{AllowKey, AllowRules, Counter, Flow};
@@ -93,6 +100,7 @@ impl Capture {
         let mut libraries = Libraries::new(probes)?;
         libraries.attach_all(&mut programs)?;
         programs.attach_wire_tap()?;
+        heap::give_back();
         Ok(Self { programs, libraries, announced, mappings, reader: None, addresses })
     }
 
@@ -135,6 +143,14 @@ impl Capture {
     /// The kernel refused; what is allowed then is at most what either list allows.
     pub fn set_allow(&mut self, before: &Prefixes, after: &Prefixes) -> Result<(), CaptureError> {
         self.programs.set_allow(before, after)
+    }
+
+    /// Replaces the ports of relays.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn set_relays(&mut self, ports: &BTreeSet<u16>) -> Result<(), CaptureError> {
+        self.programs.set_relays(ports)
     }
 
     /// How many files have probes.
@@ -263,8 +279,13 @@ pub fn address_bytes(address: IpAddr) -> [u8; 16] {
 /// # Errors
 /// As [`Capture::start`].
 pub fn probe_load() -> Result<ProbeReach, CaptureError> {
-    let options =
-        CaptureOptions { ring_bytes: 64 << 10, entry_sites: false, allow: Vec::new(), own: Vec::new() };
+    let options = CaptureOptions {
+        ring_bytes: 64 << 10,
+        entry_sites: false,
+        allow: Vec::new(),
+        relays: BTreeSet::new(),
+        own: Vec::new(),
+    };
     Ok(Probes::load(&mut Programs::load(&options)?, Opener::here(), false)?.reach())
 }
 

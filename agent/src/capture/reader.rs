@@ -20,7 +20,7 @@ use std::{
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{attach::read_symbols, mappings::Mapping, symbols::Symbols};
+use super::{attach::read_symbols, heap, mappings::Mapping, symbols::Symbols};
 use crate::tls_files::SharedLibrary;
 
 /// Files that wait to be read.
@@ -85,6 +85,7 @@ fn read_all(waiting: &Receiver<Job>, results: &Sender<ReadFile>, bell: &EventFd)
     let mut jobs: Vec<Job> = Vec::new();
     loop {
         if jobs.is_empty() {
+            heap::give_back();
             let Ok(job) = waiting.recv() else { return };
             jobs.push(job);
         }

@@ -2,7 +2,7 @@
 //!
 //! *Limits*: [`LINES_MAX`] lines, and one that says how many more there are.
 
-use super::{Allow, Config, Inspect, Matcher, Recipient, System, Target};
+use super::{Allow, Config, Inspect, Matcher, Recipient, Relay, System, Target};
 
 /// Lines that are told.
 const LINES_MAX: usize = 100;
@@ -13,6 +13,7 @@ pub fn changes(before: &Config, after: &Config) -> Vec<String> {
     differ(&mut lines, &before.allow, &after.allow, |it| format!("[[allow]] {}", entry(it)));
     differ(&mut lines, &before.recipient, &after.recipient, |it| format!("[[recipient]] {}", recipient(it)));
     differ(&mut lines, &before.system, &after.system, |it| format!("[[system]] {}", system(it)));
+    differ(&mut lines, &before.relay, &after.relay, |it| format!("[[relay]] {}", relay(it)));
     differ(&mut lines, &before.inspect, &after.inspect, |it| format!("[[inspect]]{}", scope(it)));
     let sections = [
         ("[capture]", before.capture != after.capture),
@@ -74,6 +75,11 @@ fn recipient(it: &Recipient) -> String {
     format!("{} {} ({}, {})", it.suffix, it.owner, it.kind, it.country)
 }
 
+fn relay(it: &Relay) -> String {
+    let ports: Vec<String> = it.ports.iter().map(u16::to_string).collect();
+    format!("port {} match {}", ports.join(","), it.matches)
+}
+
 fn system(it: &System) -> String {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let (vendor, controller) = (or_dash(&it.vendor), or_dash(&it.controller));
@@ -121,6 +127,11 @@ mod tests {
                 String::new(),
                 "[rules]\noff = [\"cleartext\"]\n".to_owned(),
                 vec!["changed: [rules]".to_owned()],
+            ),
+            (
+                String::new(),
+                "[[relay]]\nports = [25, 587]\nmatch = { unit = \"p\" }\n".to_owned(),
+                vec!["+ [[relay]] port 25,587 match unit p".to_owned()],
             ),
             (String::new(), "[spool]\ndays_max = 7\n".to_owned(), vec!["changed: [spool]".to_owned()]),
         ];

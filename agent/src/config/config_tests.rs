@@ -17,7 +17,7 @@ fn the_shipped_example_is_valid_with_every_line_turned_on() {
     let on: Vec<&str> = shipped.lines().map(|line| line.strip_prefix("#> ").unwrap_or(line)).collect();
     let config = Config::parse(&on.join("\n")).unwrap();
     assert!(!config.allow.is_empty() && !config.inspect.is_empty() && !config.system.is_empty());
-    assert!(config.collector.url.is_some());
+    assert!(config.collector.url.is_some() && !config.relay.is_empty());
 }
 
 #[test]
@@ -314,6 +314,33 @@ fn each_problem_has_its_place_and_its_remedy() {
             expected.lines().map(|line| line.replace("PORT", port).replace("URL", &url)).collect();
         expected.sort_by_key(|line| line.split(':').nth(1).unwrap().parse::<u32>().unwrap());
         assert_eq!(told, expected, "{text}");
+    }
+}
+
+#[test]
+fn relays_have_ports_and_a_condition() {
+    let relay = |ports: &str| format!("[[relay]]\nports = [{ports}]\nmatch = {{ exe = \"/x\" }}\n");
+    let config = Config::parse(&(relay("25, 587") + &relay("1"))).unwrap();
+    let ports: Vec<_> = config.relay.iter().map(|relay| relay.ports.clone()).collect();
+    assert_eq!(ports, [vec![25, 587], vec![1]]);
+    let port = "a port is a number from 1 to 65535";
+    let many: Vec<String> = (1..=65).map(|port| port.to_string()).collect();
+    let too_many = "[[relay]] has one port too many: all together have at most 64";
+    let cases = [
+        ("[[relay]]\nmatch = { exe = \"/x\" }\n".to_owned(), "ports"),
+        ("[[relay]]\nports = [1]\n".to_owned(), "match"),
+        ("[[relay]]\nports = [1]\nmatch = { }\n".to_owned(), "is empty"),
+        (relay(""), "ports is empty: nothing would be read"),
+        (relay("0"), port),
+        (relay("65536"), port),
+        (relay("\"1-2\""), port),
+        (relay(&many.join(", ")), too_many),
+        (relay(&many[..40].join(", ")) + &relay(&many[..40].join(", ")), too_many),
+    ];
+    for (text, expected) in cases {
+        let problems = Config::parse(&text).unwrap_err();
+        let [problem] = &problems[..] else { panic!("{text}: {problems:?}") };
+        assert!(problem.to_string().contains(expected), "{text}: {problem}");
     }
 }
 

@@ -10,6 +10,7 @@ mod changes;
 mod collector_url;
 mod matcher;
 mod recipient;
+mod relay;
 mod rules;
 mod sections;
 
@@ -26,6 +27,7 @@ pub use matcher::{ContainerPattern, Matcher, Pattern};
 #[cfg(test)]
 pub use recipient::RecipientKind;
 pub use recipient::{Recipient, read_recipients};
+pub use relay::Relay;
 pub use rules::Rules;
 
 /// Where the configuration lies when `--config` does not say.
@@ -47,6 +49,8 @@ pub struct Config {
     pub recipient: Vec<Recipient>,
     /// `[[system]]`, in the order of the file.
     pub system: Vec<System>,
+    /// `[[relay]]`, in the order of the file.
+    pub relay: Vec<Relay>,
     /// `[rules]`
     pub rules: Rules,
     /// `[report]`
@@ -177,6 +181,7 @@ impl Default for Config {
             allow: vec![],
             recipient: vec![],
             system: vec![],
+            relay: vec![],
             rules: Rules::default(),
             report: Report { min_confidence: Level::Medium, classes: vec![Class::Cpr, Class::Replacement] },
             pseudonym: Pseudonym::default(),

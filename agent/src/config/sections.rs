@@ -6,7 +6,7 @@ use cprvagt_settings::{Document, Problem, Table, Value, nearest, size};
 
 use super::{
     BadUrl, Capture, Collector, Config, ContainerPattern, DAY, Inspect, Matcher, Pattern, ProbeSites,
-    Pseudonym, Report, Rules, Spool, System, allow, recipient, rules,
+    Pseudonym, Report, Rules, Spool, System, allow, recipient, relay, rules,
 };
 use crate::judge::flatten;
 
@@ -24,6 +24,7 @@ const SECTIONS: &[&str] = &[
     "allow",
     "recipient",
     "system",
+    "relay",
     "rules",
     "report",
     "pseudonym",
@@ -54,6 +55,7 @@ fn sections(root: &Table<'_, '_>) -> Config {
         allow: root.tables("allow", "[[allow]]").iter().filter_map(allow::read).collect(),
         recipient: recipient::read_all(root),
         system: root.tables("system", "[[system]]").iter().filter_map(system).collect(),
+        relay: relay::read_all(root),
         rules: root.table("rules", "[rules]").map_or(built_in.rules, |it| rules::read(&it)),
         report: root.table("report", "[report]").map_or(built_in.report, |it| report(&it)),
         pseudonym: root.table("pseudonym", "[pseudonym]").map_or(built_in.pseudonym, |it| pseudonym(&it)),

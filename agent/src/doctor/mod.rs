@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod checks;
+mod coverage;
 mod evidence;
 mod libraries;
 mod mounts;
@@ -17,6 +18,7 @@ use crate::capture::ProbeReach;
 use crate::cli::Exit;
 use crate::run::Landlock;
 
+pub use coverage::Coverage;
 pub use mounts::find_cgroup2;
 
 /// Widest line of the table, in columns.
@@ -131,15 +133,18 @@ pub fn exit(findings: &[Finding]) -> Exit {
     }
 }
 
-/// Writes the findings as one JSON object or as a table.
+/// Writes the findings, and how far the running daemon reads, as one JSON object or as a table.
 ///
 /// # Errors
 /// `out` does not take it.
-pub fn tell(findings: &[Finding], json: bool, out: &mut impl Write) -> io::Result<()> {
-    if json { writeln!(out, "{}", to_json(findings)) } else { out.write_all(to_table(findings).as_bytes()) }
+pub fn tell(findings: &[Finding], coverage: &Coverage, json: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        return writeln!(out, "{}", to_json(findings, coverage));
+    }
+    out.write_all((to_table(findings) + "\n" + &coverage.to_text()).as_bytes())
 }
 
-fn to_json(findings: &[Finding]) -> serde_json::Value {
+fn to_json(findings: &[Finding], coverage: &Coverage) -> serde_json::Value {
     let of = |it: &Finding| {
         serde_json::json!({
             "capability": it.capability, "state": it.state.as_str(), "essential": it.essential,
@@ -150,7 +155,7 @@ fn to_json(findings: &[Finding]) -> serde_json::Value {
     let exit = exit(findings) as u8;
     serde_json::json!({
         "schema": SCHEMA, "observes": observes[usize::from(exit)], "exit": exit,
-        "findings": findings.iter().map(of).collect::<Vec<_>>(),
+        "findings": findings.iter().map(of).collect::<Vec<_>>(), "daemon": coverage.to_json(),
     })
 }
 

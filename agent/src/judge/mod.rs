@@ -26,12 +26,13 @@ mod recipients;
 mod severity;
 mod waives;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use cprvagt_abi::Role;
 use cprvagt_report::{Class, Confidence, Location, Part, Rule, Severity};
 
-use crate::config::{Config, Inspect, Recipient, Report, Rules, System};
+use crate::config::{Config, Inspect, Recipient, Relay, Report, Rules, System};
 use crate::process::ProcessFacts;
 
 pub use names::{HostName, NamePattern};
@@ -127,6 +128,7 @@ pub struct Policy {
     entries: Entries,
     recipients: Recipients,
     system: Vec<System>,
+    relay: Vec<Relay>,
     rules: Rules,
     report: Report,
     ends_unix: Option<i64>,
@@ -147,6 +149,7 @@ impl Policy {
             entries: Entries::new(in_force()),
             recipients: Recipients::new(&config.recipient),
             system: config.system.clone(),
+            relay: config.relay.clone(),
             rules: config.rules.clone(),
             report: config.report.clone(),
             ends_unix: in_force().filter_map(|entry| entry.ends_unix()).min(),
@@ -214,6 +217,17 @@ impl Policy {
     /// The first `[[system]]` that `process` belongs to.
     pub fn system_of(&self, process: &ProcessFacts) -> Option<&System> {
         self.system.iter().find(|system| system.matches.fits(Some(process)) == Some(true))
+    }
+
+    /// The ports at which `process` takes what it sends on, as far as it is a relay that `[[relay]]` names.
+    pub fn relay_ports_of(&self, process: &ProcessFacts) -> Vec<u16> {
+        let of_it = self.relay.iter().filter(|relay| relay.matches.fits(Some(process)) == Some(true));
+        of_it.flat_map(|relay| relay.ports.iter().copied()).collect()
+    }
+
+    /// The ports of all relays, each once, in order.
+    pub fn relay_ports(&self) -> BTreeSet<u16> {
+        self.relay.iter().flat_map(|relay| relay.ports.iter().copied()).collect()
     }
 
     /// The entries that hold for every process, as the kernel's longest-prefix table needs them: each

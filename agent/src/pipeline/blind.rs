@@ -9,7 +9,11 @@ use std::{
 
 use cprvagt_report::{Endpoint, Process};
 
-use crate::ledger::{Account, Holder, Reason, program_and_destination};
+use super::{Pipeline, leaks::holder, proving::now_unix};
+use crate::{
+    ledger::{Account, Holder, Reason, program_and_destination},
+    scrub::Scrubber,
+};
 
 /// How often flows are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -99,6 +103,23 @@ fn remedy(reason: Reason, program: &str) -> &'static str {
         Reason::Quic => "turn QUIC off in the program, or block UDP there: it goes on over TCP",
         Reason::Window => "have the program compress with a window of 1 MiB at most",
         _ => "the program encrypts or packs by itself: allow the destination if that is meant to be",
+    }
+}
+
+impl Pipeline {
+    /// Looks for blind spots among the flows that go on.
+    pub(super) fn tell_blind_spots(&mut self) {
+        let flows = self.flows.values_mut();
+        let new: Vec<u64> = flows.filter_map(|flow| flow.becomes_blind().then_some(flow.kernel.id)).collect();
+        for flow in new.iter().filter_map(|id| self.flows.get(id)) {
+            let holder = holder(flow, &Scrubber::at(now_unix()));
+            self.blind_spots.tell(&flow.account_so_far(), &holder);
+        }
+    }
+
+    /// Whether a blind spot was told since this was asked last.
+    pub fn has_new_blind_spots(&mut self) -> bool {
+        self.blind_spots.take_news()
     }
 }
 

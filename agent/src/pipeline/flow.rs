@@ -166,6 +166,16 @@ impl FlowState {
         self.proxy.wanted()
     }
 
+    /// Whether it goes to a relay on this host.
+    pub fn is_handover(&self) -> bool {
+        self.kernel.verdict == Verdict::Relay as u32
+    }
+
+    /// What its content is looked at with.
+    pub fn lens<'a>(&self, lens: &Lens<'a>) -> Lens<'a> {
+        if self.is_handover() { lens.on_host() } else { *lens }
+    }
+
     /// Which end this host is.
     pub const fn role(&self) -> Role {
         match self.kernel.owner.role {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use cprvagt_abi::{Role, TlsWrite};
 use cprvagt_report::{
     Confidence, Destination, DestinationName, Direction, Endpoint, Host, Label, Leak, NameSource, Outcome,
-    Process, Proof, Protocol, Scrubbed, System, Transport,
+    Process, Proof, Protocol, Pseudonym, Relayed, Scrubbed, System, Transport,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     flow::{FlowState, Told},
     learned::Learned,
     proxy::Wanted,
+    relays::Relays,
 };
 use crate::{
     config,
@@ -43,6 +44,8 @@ pub struct Teller<'a> {
     pub learned: &'a Learned,
     /// Where names that contradict each other are told.
     pub contradictions: &'a Contradictions,
+    /// What programs have handed to relays.
+    pub relays: &'a Relays,
     /// Now.
     pub now: Instant,
 }
@@ -74,6 +77,7 @@ impl Teller<'_> {
         let mut leak = self.base(verdict, told, flow.process.as_deref());
         self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
         leak.direction = Some(direction(flow.role()));
+        leak.relayed = leak.relayed.filter(|_| flow.role() != Role::Server);
         leak.outcome = Some(outcome);
         let in_message = leak.destination.and_then(|it| it.host);
         let in_hello = flow.server_name.clone();
@@ -168,6 +172,8 @@ impl Teller<'_> {
         let mut leak = self.base(verdict, told, process);
         self.complete_process(&mut leak, call.tgid, &call.comm);
         leak.direction = Some(Direction::Request);
+        // It asks, and hands over nothing.
+        leak.relayed = None;
         leak.outcome = Some(outcome);
         // The host that the request names is this one.
         leak.destination = Some(Destination {
@@ -220,6 +226,7 @@ impl Teller<'_> {
             direction: Some(Direction::Egress),
             host: Some(self.host.clone()),
             process: process.map(|process| process_of(process, &self.scrubber)),
+            relayed: process.and_then(|process| self.relayed(process, finding.pseudonym)),
             system: process
                 .and_then(|process| self.policy.system_of(process))
                 .map(|system| self.system(system)),
@@ -237,6 +244,12 @@ impl Teller<'_> {
             tap: Some(Label::new(told.tap)),
             ..finding.into_leak(verdict.rule, verdict.severity)
         }
+    }
+
+    /// Where a process has a citizen's number from; `None` unless it is a relay.
+    fn relayed(&self, process: &ProcessFacts, citizen: Pseudonym) -> Option<Relayed> {
+        let ports = self.policy.relay_ports_of(process);
+        (!ports.is_empty()).then(|| self.relays.trace(&ports, citizen, &self.scrubber))
     }
 
     fn system(&self, system: &config::System) -> System {
@@ -270,7 +283,7 @@ pub fn holder(flow: &FlowState, scrubber: &Scrubber) -> Holder {
 }
 
 /// A process, its names scrubbed.
-fn process_of(facts: &ProcessFacts, scrubber: &Scrubber) -> Process {
+pub fn process_of(facts: &ProcessFacts, scrubber: &Scrubber) -> Process {
     let name = |text: &Option<String>| text.as_ref().map(|text| scrubber.name(text));
     Process {
         pid: Some(facts.pid),

@@ -15,6 +15,7 @@ mod losses;
 mod plain;
 mod proving;
 mod proxy;
+mod relays;
 mod renewed;
 mod requests;
 mod told_flow;
@@ -38,6 +39,7 @@ use self::{
     learned::Learned,
     losses::Losses,
     proving::{Proving, now_unix},
+    relays::Relays,
     renewed::Renewed,
     requests::Requests,
 };
@@ -109,6 +111,7 @@ pub struct Pipeline {
     proving: Proving,
     learned: Learned,
     contradictions: Contradictions,
+    relays: Relays,
     losses: Losses,
 }
 
@@ -133,6 +136,7 @@ impl Pipeline {
             proving: Proving::default(),
             learned: Learned::default(),
             contradictions: Contradictions::default(),
+            relays: Relays::default(),
             losses: Losses::none(),
         }
     }
@@ -196,12 +200,12 @@ impl Pipeline {
 
     fn lens<'a>(Keys { key, sealer }: &'a Keys, policy: &'a Policy, proving: &'a Proving) -> Lens<'a> {
         let (sealer, fields, origin) = (sealer.as_ref(), Some(&proving.fields), Origin::default());
-        Lens { key, sealer, policy, fields, origin, now_unix: now_unix() }
+        Lens { key, sealer, policy, fields, floor: None, origin, now_unix: now_unix() }
     }
 
     fn teller(&self, now: Instant) -> Teller<'_> {
-        let Self { policy, host, learned, contradictions, .. } = self;
-        Teller { policy, host, scrubber: Scrubber::at(now_unix()), learned, contradictions, now }
+        let Self { policy, host, learned, contradictions, relays, .. } = self;
+        Teller { policy, host, scrubber: Scrubber::at(now_unix()), learned, contradictions, relays, now }
     }
 
     /// What a name server on this host answers to others, containers above all.
@@ -245,12 +249,21 @@ impl Pipeline {
         act: impl FnOnce(&mut FlowState, &Lens<'_>) -> Vec<Told>,
     ) {
         let Some(flow) = self.flows.get_mut(&id) else { return };
-        let told = act(flow, &Self::lens(&self.keys, &self.policy, &self.proving));
+        let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+        let told = act(flow, &flow.lens(&lens));
+        if flow.is_handover() {
+            self.relays.stir(id);
+        }
         self.restless.insert(id, now);
         self.tell(id, told, now, ask);
     }
 
     fn tell(&mut self, id: u64, told: Vec<Told>, now: Instant, ask: &mut dyn FnMut(Request)) {
+        match self.flows.get(&id) {
+            Some(flow) if flow.is_handover() => return self.relays.note(flow, &told),
+            Some(_) if !told.is_empty() => self.settle_handovers(),
+            _ => {}
+        }
         let Some(flow) = self.flows.get(&id) else { return };
         let teller = self.teller(now);
         let tied = |told: Told| (told.finding.tie, teller.leak(flow, told));
@@ -264,7 +277,8 @@ impl Pipeline {
         let settled =
             leaks.into_iter().filter_map(|(tie, leak)| self.proving.settle(tie, leak, &self.policy, now));
         told.extend(settled);
-        for leak in told {
+        for mut leak in told {
+            self.say_if_not_read(&mut leak, now);
             self.book.leak();
             ask(Request::Tell(Box::new(leak)));
         }
@@ -343,7 +357,8 @@ impl Pipeline {
         for id in quiet {
             self.restless.remove(&id);
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.quiet(&Self::lens(&self.keys, &self.policy, &self.proving));
+                let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+                let told = flow.quiet(&flow.lens(&lens));
                 self.tell(id, told, now, ask);
             }
         }
@@ -361,29 +376,17 @@ impl Pipeline {
         }
     }
 
-    fn tell_blind_spots(&mut self) {
-        let flows = self.flows.values_mut();
-        let new: Vec<u64> = flows.filter_map(|flow| flow.becomes_blind().then_some(flow.kernel.id)).collect();
-        for flow in new.iter().filter_map(|id| self.flows.get(id)) {
-            let holder = leaks::holder(flow, &Scrubber::at(now_unix()));
-            self.blind_spots.tell(&flow.account_so_far(), &holder);
-        }
-    }
-
-    /// Whether a blind spot was told since this was asked last.
-    pub fn has_new_blind_spots(&mut self) -> bool {
-        self.blind_spots.take_news()
-    }
-
     /// Folds flows into the book; what they still hold is told.
     fn retire(&mut self, done: impl Fn(&FlowState) -> bool, now: Instant, ask: &mut dyn FnMut(Request)) {
         let gone: Vec<u64> = self.flows.iter().filter(|(_, flow)| done(flow)).map(|(id, _)| *id).collect();
         for id in gone {
             if let Some(flow) = self.flows.get_mut(&id) {
-                let told = flow.finish(&Self::lens(&self.keys, &self.policy, &self.proving));
+                let lens = Self::lens(&self.keys, &self.policy, &self.proving);
+                let told = flow.finish(&flow.lens(&lens));
                 self.tell(id, told, now, ask);
             }
             self.restless.remove(&id);
+            self.relays.forget(id);
             if let Some(flow) = self.flows.remove(&id) {
                 self.enter(flow);
             }

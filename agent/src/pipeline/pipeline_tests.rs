@@ -17,6 +17,8 @@ mod connections;
 mod naming;
 #[path = "proving_tests.rs"]
 mod proving;
+#[path = "relaying_tests.rs"]
+mod relaying;
 
 const CLIENT: u32 = 4_000_001;
 const WAIT: Duration = Duration::from_secs(11);

@@ -32,6 +32,7 @@ fn waiter(message: u64, citizen: u64, since: Instant) -> Waiter {
         outcome: None,
         host: None,
         process: None,
+        relayed: None,
         system: None,
         destination: None,
         transport: None,

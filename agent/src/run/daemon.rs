@@ -303,6 +303,7 @@ impl Daemon {
     fn set_policy(&mut self, policy: &Policy, text: String) -> Result<(), RunError> {
         let (gone, changed) = turn(&self.plan.policy.allow_prefixes(), &policy.allow_prefixes());
         self.capture.set_allow(&gone, &changed)?;
+        self.capture.set_relays(&policy.relay_ports())?;
         Ok(self.inspect.tell(&ToInspect::Policy(text))?)
     }
 
@@ -355,6 +356,7 @@ fn start_taps(plan: &Plan, own: Vec<u32>, broker: &Part) -> Result<Capture, RunE
         ring_bytes: plan.config.capture.ring_bytes,
         entry_sites: plan.config.capture.probe_site.is_entry(),
         allow: plan.policy.allow_prefixes(),
+        relays: plan.policy.relay_ports(),
         own,
     };
     Ok(Capture::start(&options, opener)?)

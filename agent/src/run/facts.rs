@@ -22,6 +22,7 @@ pub fn serve(stream: UnixStream) -> io::Result<()> {
                 Question::Running => Answer::Running(procfs.running()),
                 Question::Read(pid) => Answer::Facts(Box::new(procfs.read(pid))),
                 Question::FilePart(range) => Answer::FilePart(procfs.file_part(&range)),
+                Question::TakesFromHost(pid) => Answer::TakesFromHost(procfs.takes_from_host(pid)),
                 Question::Identity(pid) => Answer::Identity(procfs.identity(pid)),
             };
             if send(&stream, &answer).is_err() {
@@ -66,6 +67,10 @@ impl LookUp for RemoteProcfs {
         }
     }
 
+    fn takes_from_host(&mut self, pid: u32) -> bool {
+        matches!(self.ask(&Question::TakesFromHost(pid)), Some(Answer::TakesFromHost(true)))
+    }
+
     fn identity(&mut self, pid: u32) -> Identity {
         match self.ask(&Question::Identity(pid)) {
             Some(Answer::Identity(identity)) => identity,
@@ -76,6 +81,8 @@ impl LookUp for RemoteProcfs {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[test]
@@ -88,6 +95,9 @@ mod tests {
         assert_eq!(remote.identity(own), local.identity(own));
         assert!(remote.identity(own).exe.is_some());
         assert!(remote.running().contains(&own));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(remote.takes_from_host(own));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use std::path::Path;
 
 pub use confine::{Landlock, landlock};
 use nix::sys::signal::{SigSet, Signal};
-pub use status::{RUNTIME_DIR, StatusError, ask, lines};
+pub use status::{RUNTIME_DIR, StatusError, ask, coverage, lines};
 
 use crate::capture::{CaptureError, open_probes};
 use crate::channel::receive_descriptors;

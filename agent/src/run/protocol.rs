@@ -93,6 +93,8 @@ pub enum Question {
     Read(u32),
     /// A part of a file that a process has open.
     FilePart(FileRange),
+    /// Whether it takes connections from this host.
+    TakesFromHost(u32),
     /// Whether it is still the same.
     Identity(u32),
 }
@@ -106,6 +108,8 @@ pub enum Answer {
     Facts(Box<ProcessFacts>),
     /// To [`Question::FilePart`].
     FilePart(Option<FilePart>),
+    /// To [`Question::TakesFromHost`].
+    TakesFromHost(bool),
     /// To [`Question::Identity`].
     Identity(Identity),
 }

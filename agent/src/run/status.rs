@@ -216,8 +216,9 @@ fn blind_spots(status: &Value) -> Vec<String> {
     lines.iter().take(ROWS_MAX).map(row).collect()
 }
 
-/// How far programs were read that were not read wholly, of which the ledger has the worst first.
-fn coverage(status: &Value) -> Vec<String> {
+/// How far programs were read that were not read wholly, by program and destination, of which the ledger has the worst
+/// first.
+pub fn coverage(status: &Value) -> Vec<String> {
     let lines: Vec<Covered> = lines_of(status, "/ledger/coverage");
     let row = |line: &Covered| {
         let who = who(line.process.as_ref(), line.destination.as_ref());

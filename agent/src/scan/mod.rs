@@ -77,6 +77,7 @@ pub fn run(config: &Config, options: &cli::Scan) -> Result<Exit, ScanError> {
             sealer: None,
             policy: &policy,
             fields: None,
+            floor: None,
             origin: Origin::default(),
             now_unix,
         },

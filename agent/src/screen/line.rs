@@ -10,7 +10,7 @@ pub(super) fn of(leak: &Leak) -> String {
         leak.observed_at.clock_utc(),
         format!("{:<8}", leak.severity.as_str()),
         leak.rule.to_string(),
-        format!("{} -> {}", sender(leak), recipient(leak.destination.as_ref())),
+        format!("{}{} -> {}", handed_by(leak), sender(leak), recipient(leak.destination.as_ref())),
         place(leak),
     ];
     if let Some(transport) = &leak.transport {
@@ -42,6 +42,12 @@ fn sender(leak: &Leak) -> String {
         Some(pid) => format!("{name}[{pid}]"),
         None => name.to_owned(),
     }
+}
+
+/// Who handed a relay what it sends on, as far as that is one program.
+fn handed_by(leak: &Leak) -> String {
+    let from = leak.relayed.as_ref().and_then(|relayed| relayed.from.as_ref());
+    from.and_then(|from| from.comm.as_ref()).map(|comm| format!("{comm} -> ")).unwrap_or_default()
 }
 
 fn place(leak: &Leak) -> String {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use cprvagt_report::{
-    Covered, Endpoint, Label, Location, Mask, Moment, Part, Process, Proof, Protocol, Pseudonym, Rule,
-    Scrubbed, Transport, Unread, sample,
+    Covered, Endpoint, Handover, Label, Location, Mask, Moment, Part, Process, Proof, Protocol, Pseudonym,
+    Relayed, Rule, Scrubbed, Transport, Unread, sample,
 };
 use jiff::Timestamp;
 
@@ -99,6 +99,14 @@ fn shown(leaks: &[Leak], json: bool) -> String {
     screen.close(&ledger()).unwrap();
     let bytes = out.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn who_handed_a_relay_its_number_stands_before_it() {
+    let mut relayed = leak("stats.example", 1);
+    let from = Some(Process { comm: Some(name("php")), ..Process::default() });
+    relayed.relayed = Some(Relayed { handover: Handover::Same, proof: Proof::Likely, from });
+    assert!(shown(&[relayed], false).contains(" php -> curl[7] -> stats.example "));
 }
 
 #[test]

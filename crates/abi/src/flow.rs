@@ -148,4 +148,7 @@ pub enum Verdict {
     Allowed = 4,
     /// An allow entry waives `not-allowed` only: plaintext is read, TLS is not.
     AllowedEncrypted = 5,
+    /// To a relay on this host that the configuration names: plaintext is read, to learn who handed over what. It leaves
+    /// the host on another flow, so this one is in no account.
+    Relay = 6,
 }

@@ -19,7 +19,8 @@ pub use counter::Counter;
 pub use file::{FileOffsets, MappedFile};
 pub use flow::{Flow, FlowKey, Kind, Owner, Role, Verdict};
 pub use policy::{
-    AllowKey, AllowRules, OWN_MAX, PORT_RULES_MAX, PortRule, WAIVES_CLEARTEXT, WAIVES_NOT_ALLOWED,
+    AllowKey, AllowRules, OWN_MAX, PORT_RULES_MAX, PortRule, RELAY_PORTS_MAX, WAIVES_CLEARTEXT,
+    WAIVES_NOT_ALLOWED,
 };
 pub use record::*;
 pub use site::{Function, RoleWord, SITES_MAX, Site};

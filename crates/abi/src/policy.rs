@@ -1,9 +1,11 @@
-//! Policy as the kernel reads it: allowed prefixes.
+//! Policy as the kernel reads it: allowed prefixes, ports of relays.
 
 /// Processes of the agent itself, whose traffic is not looked at.
 pub const OWN_MAX: usize = 3;
 /// Most port rules of one prefix.
 pub const PORT_RULES_MAX: usize = 8;
+/// Ports of relays on this host.
+pub const RELAY_PORTS_MAX: usize = 64;
 /// A rule waives `not-allowed`.
 pub const WAIVES_NOT_ALLOWED: u32 = 1;
 /// A rule waives `cleartext`.

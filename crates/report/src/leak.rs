@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Checksum, Class, Confidence, Direction, Evidence, HostId, Label, Mask, Moment, Outcome, Part, Proof,
-    Protocol, Pseudonym, Rule, Score, Scrubbed, SealedNumber, Severity,
+    Checksum, Class, Confidence, Direction, Evidence, Handover, HostId, Label, Mask, Moment, Outcome, Part,
+    Proof, Protocol, Pseudonym, Rule, Score, Scrubbed, SealedNumber, Severity,
 };
 
 /// The name and version of the leak object.
@@ -80,6 +80,9 @@ pub struct Leak {
     /// The process that sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+    /// Where the process has the number from; absent unless it is a relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed: Option<Relayed>,
     /// The system that the process is part of, when configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<System>,
@@ -144,6 +147,18 @@ pub struct Process {
     /// When the process started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Moment>,
+}
+
+/// Where a relay, a program that sends on what others on its host hand it, has a number from.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// What is known of it.
+    pub handover: Handover,
+    /// How well the program below is established.
+    pub proof: Proof,
+    /// The program that handed it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Process>,
 }
 
 /// Who answers for the program, from `[[system]]`.

@@ -41,6 +41,7 @@ fn least() -> Leak {
         outcome: None,
         host: None,
         process: None,
+        relayed: None,
         system: None,
         destination: None,
         transport: None,
@@ -70,6 +71,11 @@ fn whole() -> Leak {
             package: Some(name("nginx")),
             package_version: Some(name("1.22.1-9")),
             started_at: Some(moment(1_600_000_000)),
+        }),
+        relayed: Some(Relayed {
+            handover: Handover::Same,
+            proof: Proof::Likely,
+            from: Some(Process { comm: Some(name("curl")), ..Process::default() }),
         }),
         system: Some(System {
             name: name("TastSelv"),
@@ -145,6 +151,7 @@ fn every_field_has_the_name_of_the_contract() {
         "process":{"pid":4711,"comm":"nginx","exe":"/usr/sbin/nginx","unit":"nginx.service",
         "container":"web","package":"nginx","package_version":"1.22.1-9",
         "started_at":"2020-09-13T12:26:40.000000000Z"},
+        "relayed":{"handover":"same-citizen","proof":"likely","from":{"comm":"curl"}},
         "system":{"name":"TastSelv","vendor":"Leverandør A/S","controller":"Myndighed X","processor":"Drift A/S"},
         "destination":{"ip":"2001:db8::5","port":443,"host":"stats.example","recipient":"Stats Inc.",
         "names":[{"name":"stats.example","source":"sni"},{"name":"203.0.113.9:443","source":"socket"}],

@@ -31,7 +31,7 @@ pub use evidence::{EVIDENCE_RECORDS_MAX, Evidence, HelloRandom, WireRecord};
 pub use explained::{Explained, Step};
 pub use leak::{
     Destination, DestinationName, Host, LEAK_SCHEMA, Leak, LeakId, LeakSchema, Location, NameSource, Process,
-    Source, System, Transport,
+    Relayed, Source, System, Transport,
 };
 pub use ledger::{Covered, Endpoint, Gap, LEDGER_SCHEMA, Ledger, LedgerSchema, Unread};
 pub use moment::Moment;
@@ -42,5 +42,5 @@ pub use report::{
 pub use seal::SealedNumber;
 pub use token::{BadToken, Token};
 pub use vocabulary::{
-    Checksum, Class, Confidence, Direction, Level, Outcome, Part, Proof, Protocol, Rule, Severity,
+    Checksum, Class, Confidence, Direction, Handover, Level, Outcome, Part, Proof, Protocol, Rule, Severity,
 };

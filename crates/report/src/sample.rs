@@ -44,6 +44,7 @@ pub fn leak(citizen: u128, host: &str) -> Leak {
         outcome: Some(Outcome::Sent),
         host: None,
         process: None,
+        relayed: None,
         system: None,
         destination: Some(Destination {
             ip: Some([192, 0, 2, 1].into()),

@@ -175,6 +175,20 @@ words! {
 }
 
 words! {
+    /// What is known of who handed a number to the relay that sent it on.
+    Handover {
+        /// One program on this host handed the relay a number of the same citizen before.
+        Same = "same-citizen",
+        /// Several programs did, or one that is not known.
+        Unclear = "unclear",
+        /// Nothing that was read on its way to the relay had it.
+        NotSeen = "not-seen",
+        /// The process takes connections from programs on its host, and what they send it is not read.
+        NotRead = "not-read",
+    }
+}
+
+words! {
     /// The transport that carried the message.
     Protocol {
         /// TCP.
