@@ -110,7 +110,8 @@ impl Pipeline {
     /// Looks for blind spots among the flows that go on.
     pub(super) fn tell_blind_spots(&mut self) {
         let flows = self.flows.values_mut();
-        let new: Vec<u64> = flows.filter_map(|flow| flow.becomes_blind().then_some(flow.kernel.id)).collect();
+        let new: Vec<u64> =
+            flows.filter_map(|flow| flow.becomes_blind().then_some(flow.who.kernel.id)).collect();
         for flow in new.iter().filter_map(|id| self.flows.get(id)) {
             let holder = holder(flow, &Scrubber::at(now_unix()));
             self.blind_spots.tell(&flow.account_so_far(), &holder);

@@ -49,7 +49,7 @@ impl Server {
     /// In which parts numbers stood so far.
     fn told(&self) -> Vec<Part> {
         let leaks = self.world.leaks.iter();
-        leaks.map(|it| it.location.part.clone()).collect()
+        leaks.map(|it| it.location.part).collect()
     }
 }
 

@@ -2,20 +2,15 @@
 //!
 //! *Limits*: [`HELD_MAX`] findings wait for their records; with more, the oldest are told as they stand.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use cprvagt_abi::{Flow, Kind, Role, Verdict, WireData};
-use cprvagt_report::{Evidence, Outcome, Scrubbed};
+use cprvagt_report::{Evidence, Outcome};
 use cprvagt_stream::tls::{client_hello, server_hello};
 
+use super::identity::{Identity, believable};
 use super::plain::{Outlet, PlainFlow};
 use super::proxy::{ProxyReader, Wanted};
-use super::told_flow::{FLOW_BYTES_MAX, believable, origin, remote};
 use crate::{
     inspect::{Finding, Inspected, Inspector, Lens},
     join::{
@@ -39,16 +34,10 @@ pub const HELD_MAX: usize = 4096;
 
 /// A flow that is not allowed, or allowed but for the clear-text rule.
 pub struct FlowState {
-    /// As the kernel told it last.
-    pub kernel: Flow,
+    /// Whose it is and where it goes.
+    pub who: Identity,
     /// When the kernel told of it, in nanoseconds by its clock.
     pub opened_ns: u64,
-    /// Who opened it, as far as known.
-    pub process: Option<Arc<ProcessFacts>>,
-    /// The name that a ClientHello asked for.
-    pub server_name: Option<Scrubbed>,
-    /// Whether its ClientHello may hide another one, with another name.
-    pub may_hide_its_name: bool,
     /// What became of its bytes.
     pub account: Account,
     /// When its socket closed, or the kernel had forgotten it.
@@ -116,15 +105,12 @@ impl Told {
 
 impl FlowState {
     /// A flow that just began.
-    pub fn new(kernel: Flow, process: Option<Arc<ProcessFacts>>) -> Self {
+    pub fn new(kernel: Flow, process: Option<Arc<ProcessFacts>>, opened_ns: u64) -> Self {
         let is_tls = kernel.kind == Kind::Tls as u32 || kernel.kind == Kind::TlsCopied as u32;
         let may_ask = kernel.protocol == TCP && kernel.owner.role != Role::Server as u32;
         Self {
-            kernel: believable(kernel),
-            opened_ns: 0,
-            process,
-            server_name: None,
-            may_hide_its_name: false,
+            who: Identity::new(kernel, process),
+            opened_ns,
             account: Account::default(),
             ended: None,
             closed: false,
@@ -142,25 +128,6 @@ impl FlowState {
         }
     }
 
-    /// Takes what the kernel tells of the flow once more. Totals only grow, so what was told later but counted
-    /// earlier changes nothing.
-    pub fn count_at_least(&mut self, wire_bytes: u64, lost_bytes: u64) {
-        self.kernel.wire_bytes = self.kernel.wire_bytes.max(wire_bytes.min(FLOW_BYTES_MAX));
-        self.kernel.lost_bytes = self.kernel.lost_bytes.max(lost_bytes.min(FLOW_BYTES_MAX));
-    }
-
-    /// The far end.
-    pub fn remote(&self) -> SocketAddr {
-        remote(&self.kernel)
-    }
-
-    /// What the program's socket is connected to, where the host has translated that to another far end.
-    pub fn asked(&self) -> Option<SocketAddr> {
-        let address = IpAddr::from(self.kernel.asked).to_canonical();
-        let port = u16::try_from(self.kernel.asked_port).ok().filter(|port| *port != 0)?;
-        Some(SocketAddr::new(address, port)).filter(|asked| *asked != self.remote())
-    }
-
     /// Whom the program asked the far end to pass its bytes on to.
     pub fn wanted(&self) -> Option<&Wanted> {
         self.proxy.wanted()
@@ -168,7 +135,7 @@ impl FlowState {
 
     /// Whether it goes to a relay on this host.
     pub fn is_handover(&self) -> bool {
-        self.kernel.verdict == Verdict::Relay as u32
+        self.who.kernel.verdict == Verdict::Relay as u32
     }
 
     /// What its content is looked at with.
@@ -176,18 +143,11 @@ impl FlowState {
         if self.is_handover() { lens.on_host() } else { *lens }
     }
 
-    /// Which end this host is.
-    pub const fn role(&self) -> Role {
-        match self.kernel.owner.role {
-            role if role == Role::Server as u32 => Role::Server,
-            role if role == Role::Client as u32 => Role::Client,
-            _ => Role::Unknown,
-        }
-    }
-
     /// Whether a name server on this host answers on it.
     pub fn is_name_server(&self) -> bool {
-        self.kernel.protocol != TCP && self.kernel.local_port == DNS_PORT && self.role() == Role::Server
+        self.who.kernel.protocol != TCP
+            && self.who.kernel.local_port == DNS_PORT
+            && self.who.role() == Role::Server
     }
 
     /// The session whose writes have left on it: process and address.
@@ -202,16 +162,16 @@ impl FlowState {
 
     /// Bytes of a plaintext flow, or of a TLS flow whose records are followed here.
     pub fn wire_data(&mut self, record: &WireData, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
-        self.count_at_least(record.wire_bytes, record.lost_bytes);
+        self.who.count_at_least(record.wire_bytes, record.lost_bytes);
         if self.tls.is_some() {
             return self.copied_records(record.seq, bytes, lens);
         }
         let Some(plain) = &mut self.plain else { return Vec::new() };
         let mut inspected = Inspected::default();
-        let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
+        let lens = &lens.of(self.who.origin());
         let Self { proxy, inspector, .. } = self;
         let mut outlet = Outlet { proxy, inspector, lens, into: &mut inspected };
-        match self.kernel.protocol {
+        match self.who.kernel.protocol {
             TCP => plain.segment(record, bytes, &mut outlet),
             _ => plain.datagram(record, bytes, &mut outlet),
         }
@@ -219,7 +179,7 @@ impl FlowState {
     }
 
     fn copied_records(&mut self, seq: u32, bytes: &[u8], lens: &Lens<'_>) -> Vec<Told> {
-        let here = lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
+        let here = lens.of(self.who.origin());
         let Copied { records, next_seq, hole_bytes, bare } = &mut self.copied;
         let (mut headers, mut inspected) = (Vec::new(), Inspected::default());
         let mut take = |met: Met<'_>| match met {
@@ -262,8 +222,8 @@ impl FlowState {
             tls.expect_early_data();
         }
         let scrubber = Scrubber::at(lens.now_unix);
-        self.server_name = hello.sni.map(|name| scrubber.name(name)).or(self.server_name.take());
-        self.may_hide_its_name = hello.has_inner;
+        self.who.server_name = hello.sni.map(|name| scrubber.name(name)).or(self.who.server_name.take());
+        self.who.may_hide_its_name = hello.has_inner;
         told
     }
 
@@ -310,7 +270,7 @@ impl FlowState {
 
     fn inspect_write(&mut self, write: &Write, lens: &Lens<'_>) {
         let mut inspected = Inspected::default();
-        let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
+        let lens = &lens.of(self.who.origin());
         self.inspector.push_write(write, lens, &mut inspected);
         self.tap = write.tap();
         self.hold(inspected);
@@ -387,7 +347,7 @@ impl FlowState {
     /// No bytes came for a while.
     pub fn quiet(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let mut bare = Inspected::default();
-        let here = lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
+        let here = lens.of(self.who.origin());
         if let Some(inspector) = &mut self.copied.bare {
             inspector.quiet(&here, &mut bare);
         }
@@ -413,15 +373,15 @@ impl FlowState {
 
     /// The kernel's totals, as they are now.
     pub fn count(&mut self, kernel: Flow) {
-        self.kernel = believable(kernel);
+        self.who.kernel = believable(kernel);
     }
 
     /// The kernel has forgotten a flow that had not ended: its last totals are not known, only what was counted here.
     pub fn forget(&mut self, now: Instant, lens: &Lens<'_>) -> Vec<Told> {
         self.ended = Some(now);
         let told = self.finish(lens);
-        let counted = self.account.sum() + self.kernel.lost_bytes + self.kernel.blind_bytes;
-        self.kernel.wire_bytes = self.kernel.wire_bytes.max(counted);
+        let counted = self.account.sum() + self.who.kernel.lost_bytes + self.who.kernel.blind_bytes;
+        self.who.kernel.wire_bytes = self.who.kernel.wire_bytes.max(counted);
         told
     }
 
@@ -429,7 +389,7 @@ impl FlowState {
     pub fn finish(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let mut told = self.finish_plain(lens);
         let (mut bare, mut inspected) = (Inspected::default(), Inspected::default());
-        let here = lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
+        let here = lens.of(self.who.origin());
         if let Some(inspector) = &mut self.copied.bare {
             inspector.finish(&here, &mut bare);
         }
@@ -451,7 +411,7 @@ impl FlowState {
     fn finish_plain(&mut self, lens: &Lens<'_>) -> Vec<Told> {
         let Some(mut plain) = self.plain.take() else { return Vec::new() };
         let mut inspected = Inspected::default();
-        let lens = &lens.of(origin(&self.kernel, self.process.as_ref(), self.server_name.as_ref()));
+        let lens = &lens.of(self.who.origin());
         let Self { proxy, inspector, .. } = self;
         plain.finish(&mut Outlet { proxy, inspector, lens, into: &mut inspected });
         self.settle_plain(inspected)
@@ -460,7 +420,7 @@ impl FlowState {
     /// What was counted so far, also by the kernel.
     pub fn account_so_far(&self) -> Account {
         let mut account = self.account.clone();
-        account.miss(Reason::Quic, self.kernel.blind_bytes);
+        account.miss(Reason::Quic, self.who.kernel.blind_bytes);
         account.miss(Reason::NoTap, self.unsettled_bytes());
         account
     }
@@ -472,7 +432,7 @@ impl FlowState {
     /// Whether bytes of it could not be read, for the first time.
     pub fn becomes_blind(&mut self) -> bool {
         let becomes = !self.is_blind
-            && self.kernel.verdict == Verdict::Inspect as u32
+            && self.who.kernel.verdict == Verdict::Inspect as u32
             && self.account_so_far().blind().next().is_some();
         self.is_blind |= becomes;
         becomes
@@ -480,7 +440,7 @@ impl FlowState {
 
     /// Completes the account with what the kernel counted. Call it once, last.
     pub fn settle_account(&mut self) {
-        self.account = self.completed(&self.kernel);
+        self.account = self.completed(&self.who.kernel);
     }
 
     /// The account of a flow that goes on, with the kernel's totals as they are now; `None` while bytes are under

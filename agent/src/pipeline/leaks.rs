@@ -55,17 +55,17 @@ impl Teller<'_> {
     pub fn leak(&self, flow: &FlowState, told: Told) -> Option<Leak> {
         let names = self.names(flow, told.finding.host.as_ref());
         let facts = FlowFacts {
-            remote: Some(flow.remote()),
-            role: flow.role(),
+            remote: Some(flow.who.remote()),
+            role: flow.who.role(),
             encrypted: told.encrypted,
-            process: flow.process.as_deref(),
+            process: flow.who.process.as_deref(),
             names: &names,
         };
         let proof = if told.certain { Proof::Proven } else { Proof::Likely };
         let (outcome, encrypted) = (told.outcome, told.encrypted);
         let verdict = self.verdict(&facts, &told)?;
         // Behind a proxy a learned name is the proxy's own; with a hidden hello the name in front is somebody else's.
-        let is_direct = flow.wanted().is_none() && !flow.may_hide_its_name;
+        let is_direct = flow.wanted().is_none() && !flow.who.may_hide_its_name;
         let contradicted = is_direct && contradiction(&names).is_some();
         if contradicted {
             self.contradictions.tell(&names, &self.scrubber);
@@ -74,14 +74,14 @@ impl Teller<'_> {
         let recipient = self.policy.recipient(&facts).map(|recipient| self.scrubber.name(&recipient.owner));
         let only_learned = names.learned.first().filter(|_| names.own.is_empty() && names.learned.len() == 1);
         let learned = only_learned.map(|name| self.scrubber.name(name.as_str()));
-        let mut leak = self.base(verdict, told, flow.process.as_deref());
-        self.complete_process(&mut leak, flow.kernel.owner.tgid, &flow.kernel.owner.comm);
-        leak.direction = Some(direction(flow.role()));
-        leak.relayed = leak.relayed.filter(|_| flow.role() != Role::Server);
+        let mut leak = self.base(verdict, told, flow.who.process.as_deref());
+        self.complete_process(&mut leak, flow.who.kernel.owner.tgid, &flow.who.kernel.owner.comm);
+        leak.direction = Some(direction(flow.who.role()));
+        leak.relayed = leak.relayed.filter(|_| flow.who.role() != Role::Server);
         leak.outcome = Some(outcome);
         let in_message = leak.destination.and_then(|it| it.host);
-        let in_hello = flow.server_name.clone();
-        let host = if flow.may_hide_its_name { in_message.or(in_hello) } else { in_hello.or(in_message) };
+        let in_hello = flow.who.server_name.clone();
+        let host = if flow.who.may_hide_its_name { in_message.or(in_hello) } else { in_hello.or(in_message) };
         leak.destination = Some(Destination {
             recipient,
             names: all_names,
@@ -90,7 +90,7 @@ impl Teller<'_> {
         });
         let version = flow.tls_version().filter(|_| encrypted);
         leak.transport = Some(Transport {
-            protocol: if flow.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
+            protocol: if flow.who.kernel.protocol == UDP { Protocol::Udp } else { Protocol::Tcp },
             encrypted,
             tls_version: version.and_then(version_label),
             weak: version.is_some_and(|version| version < TLS_1_2),
@@ -107,7 +107,7 @@ impl Teller<'_> {
         learned: Option<Scrubbed>,
         proof: Proof,
     ) -> Destination {
-        let far_end = flow.remote();
+        let far_end = flow.who.remote();
         let via = flow.wanted().map(|_| self.scrubber.name(far_end.to_string()));
         let (ip, port, other_name) = match flow.wanted() {
             None => (Some(far_end.ip()), Some(far_end.port()), learned),
@@ -121,11 +121,11 @@ impl Teller<'_> {
 
     /// What all a destination is called, each name with who says so.
     fn all_names(&self, flow: &FlowState, told: &Told, names: &FarNames) -> Vec<DestinationName> {
-        let by_hello = if flow.may_hide_its_name { NameSource::OuterSni } else { NameSource::Sni };
-        let sni = flow.server_name.as_ref().map(|name| (name.clone(), by_hello));
+        let by_hello = if flow.who.may_hide_its_name { NameSource::OuterSni } else { NameSource::Sni };
+        let sni = flow.who.server_name.as_ref().map(|name| (name.clone(), by_hello));
         let learned = names.learned.iter().filter(|_| flow.wanted().is_none()).take(LEARNED_MAX);
         let learned = learned.map(|name| (self.scrubber.name(name.as_str()), NameSource::Dns));
-        let asked = flow.asked().map(|it| (self.scrubber.name(it.to_string()), NameSource::Socket));
+        let asked = flow.who.asked().map(|it| (self.scrubber.name(it.to_string()), NameSource::Socket));
         let all = sni.into_iter().chain(name_in_message(told)).chain(learned).chain(asked);
         all.map(|(name, source)| DestinationName { name, source }).collect()
     }
@@ -163,7 +163,7 @@ impl Teller<'_> {
         process: Option<&ProcessFacts>,
         told: Told,
     ) -> Option<Leak> {
-        let remote = flow.map(FlowState::remote);
+        let remote = flow.map(|flow| flow.who.remote());
         let names = FarNames::default();
         let (role, encrypted) = (Role::Server, told.encrypted);
         let facts = FlowFacts { remote, role, encrypted, process, names: &names };
@@ -193,8 +193,8 @@ impl Teller<'_> {
 
     /// What the far end of a flow is called, by the flow, by the message, and by DNS answers.
     fn names(&self, flow: &FlowState, host: Option<&Scrubbed>) -> FarNames {
-        let own = names_of([flow.server_name.as_ref(), host]);
-        FarNames { own, learned: self.learned.names(flow.remote().ip(), self.now) }
+        let own = names_of([flow.who.server_name.as_ref(), host]);
+        FarNames { own, learned: self.learned.names(flow.who.remote().ip(), self.now) }
     }
 
     /// What the kernel itself told of a process that had ended before we looked.
@@ -276,9 +276,9 @@ fn names_of<const N: usize>(names: [Option<&Scrubbed>; N]) -> Vec<HostName> {
 
 /// Whose account a flow is.
 pub fn holder(flow: &FlowState, scrubber: &Scrubber) -> Holder {
-    let process = flow.process.as_ref().map(|process| process_of(process, scrubber));
-    let remote = flow.remote();
-    let destination = Endpoint { ip: remote.ip(), port: remote.port(), host: flow.server_name.clone() };
+    let process = flow.who.process.as_ref().map(|process| process_of(process, scrubber));
+    let remote = flow.who.remote();
+    let destination = Endpoint { ip: remote.ip(), port: remote.port(), host: flow.who.server_name.clone() };
     Holder { process, destination: Some(destination) }
 }
 

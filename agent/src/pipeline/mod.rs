@@ -9,16 +9,17 @@ mod connections;
 mod contradictions;
 mod flow;
 mod flowless;
+mod identity;
 mod leaks;
 mod learned;
 mod losses;
+mod opening;
 mod plain;
 mod proving;
 mod proxy;
 mod relays;
 mod renewed;
 mod requests;
-mod told_flow;
 pub mod waiting;
 
 use std::{
@@ -65,10 +66,6 @@ const FLOWS_MAX: usize = 65_536;
 const ENDED_KEPT: Duration = Duration::from_secs(2);
 /// How long no bytes must have come before a decoder settles what it has.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
-
-/// Within this time two processors that send on one UDP socket tell of the same flow, in whatever order. For the
-/// kernel to have forgotten a flow since, all others of its table must have been used in between.
-const TOLD_TWICE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the pipeline asks its owner to do.
 pub enum Request {
@@ -220,26 +217,6 @@ impl Pipeline {
         (tgid != 0).then(|| self.processes.facts(tgid, now))
     }
 
-    fn open(&mut self, kernel: Flow, at_ns: u64, now: Instant) {
-        let process = self.process_of(kernel.owner.tgid, now);
-        if self.policy.limits_scope() && !self.policy.in_scope(process.as_deref()) {
-            self.out_of_scope.insert(kernel.id);
-            return;
-        }
-        if let Some(known) = self.flows.get_mut(&kernel.id)
-            && Duration::from_nanos(at_ns.abs_diff(known.opened_ns)) < TOLD_TWICE_WITHIN
-        {
-            known.count_at_least(kernel.wire_bytes, kernel.lost_bytes);
-            return;
-        }
-        // A UDP flow that the kernel forgot comes back under its old id, and counts anew.
-        let mut flow = FlowState::new(kernel, process);
-        flow.opened_ns = at_ns;
-        if let Some(before) = self.flows.insert(kernel.id, flow) {
-            self.enter(before);
-        }
-    }
-
     /// Does something with a flow, and tells what came out.
     fn on_flow(
         &mut self,
@@ -326,7 +303,7 @@ impl Pipeline {
             let writer = self.process_of(write.call.tgid, now);
             return self.on_flow(id, now, ask, |flow, lens| {
                 // The writer is who sent it; a socket may have been opened by another process.
-                flow.process = writer.or(flow.process.take());
+                flow.who.process = writer.or(flow.who.process.take());
                 let mut told: Vec<Told> =
                     earlier.into_iter().flat_map(|write| flow.write(write, true, lens)).collect();
                 told.extend(flow.write(write, false, lens));
@@ -396,13 +373,13 @@ impl Pipeline {
     fn enter(&mut self, mut flow: FlowState) {
         // Allowed flows that are read for the clear-text rule are not in the ledger: it is about
         // destinations that are not allowed.
-        if flow.kernel.verdict != Verdict::Inspect as u32 {
+        if flow.who.kernel.verdict != Verdict::Inspect as u32 {
             return;
         }
         flow.settle_account();
         let holder = leaks::holder(&flow, &Scrubber::at(now_unix()));
         self.blind_spots.tell(&flow.account, &holder);
-        self.book.enter(flow.kernel.wire_bytes, &flow.account, &holder);
+        self.book.enter(flow.who.kernel.wire_bytes, &flow.account, &holder);
     }
 
     /// Whether so many flows are known that those the kernel has forgotten should be retired.
@@ -418,8 +395,10 @@ impl Pipeline {
         ask: &mut dyn FnMut(Request),
     ) {
         self.out_of_scope.retain(|id| kernel.contains_key(id));
-        let is_evicted = |flow: &&FlowState| flow.ended.is_none() && !kernel.contains_key(&flow.kernel.id);
-        let evicted: Vec<u64> = self.flows.values().filter(is_evicted).map(|flow| flow.kernel.id).collect();
+        let is_evicted =
+            |flow: &&FlowState| flow.ended.is_none() && !kernel.contains_key(&flow.who.kernel.id);
+        let evicted: Vec<u64> =
+            self.flows.values().filter(is_evicted).map(|flow| flow.who.kernel.id).collect();
         for id in evicted {
             self.on_flow(id, now, ask, |flow, lens| flow.forget(now, lens));
         }
@@ -450,7 +429,8 @@ impl Pipeline {
     pub fn ledger(&self, kernel: &HashMap<u64, Flow>) -> Ledger {
         let mut book = self.book.clone();
         let scrubber = Scrubber::at(now_unix());
-        let going_on = self.flows.iter().filter(|(_, flow)| flow.kernel.verdict == Verdict::Inspect as u32);
+        let going_on =
+            self.flows.iter().filter(|(_, flow)| flow.who.kernel.verdict == Verdict::Inspect as u32);
         for (id, flow) in going_on {
             if let Some(totals) = kernel.get(id)
                 && let Some(account) = flow.balanced_account(totals)
@@ -484,18 +464,6 @@ impl Pipeline {
         }
         self.retire(|_| true, now, ask);
         self.book.close()
-    }
-
-    /// Flows that found no room in the ring to be announced: all of their bytes are lost.
-    fn open_unannounced(&mut self, kernel: &HashMap<u64, Flow>, now: Instant) {
-        let is_unknown = |flow: &&Flow| {
-            flow.announced == 0
-                && flow.verdict == Verdict::Inspect as u32
-                && !self.flows.contains_key(&flow.id)
-        };
-        for flow in kernel.values().filter(is_unknown).copied().collect::<Vec<_>>() {
-            self.open(flow, 0, now);
-        }
     }
 }
 

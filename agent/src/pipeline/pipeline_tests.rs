@@ -158,7 +158,7 @@ impl Session {
 
     fn hello_of(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let opening = self.flow.opening();
-        vec![opening, sample::hello(&self.flow, self.call.random, &bytes), self.record(22, bytes.len() - 5)]
+        vec![opening, sample::hello(&self.flow, self.call.random, bytes), self.record(22, bytes.len() - 5)]
     }
 
     fn finished(&mut self) -> Vec<Vec<u8>> {
@@ -685,7 +685,7 @@ fn a_datagram_flow_that_comes_back_has_an_account_of_its_own() {
     let len = request("acpr", 0).len() as u64;
     let (mut world, mut flow) = (World::new(""), FlowSample { protocol: 17, wire_bytes: len, ..plain(9) });
     for at in 0..3 {
-        flow.opened_ns = at * TOLD_TWICE_WITHIN.as_nanos() as u64;
+        flow.opened_ns = at * opening::TOLD_TWICE_WITHIN.as_nanos() as u64;
         world.take(&flow.opening());
         world.take(&sample::wire_data(&flow, at as u32, (0, 0, 0), &request("acpr", at as usize)));
     }

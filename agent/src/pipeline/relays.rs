@@ -61,7 +61,7 @@ impl Relays {
 
     /// Notes what was found on a flow to a relay.
     pub fn note(&mut self, flow: &FlowState, told: &[Told]) {
-        let port = flow.remote().port();
+        let port = flow.who.remote().port();
         let sender = if told.is_empty() { None } else { sender(flow) };
         for told in told {
             let key = (port, told.finding.pseudonym);
@@ -125,11 +125,11 @@ fn unknown(handover: Handover) -> Relayed {
 
 /// Who opened a flow. Of one that had ended before it was looked at the kernel itself has told the name.
 fn sender(flow: &FlowState) -> Option<Arc<ProcessFacts>> {
-    let process = flow.process.as_ref()?;
+    let process = flow.who.process.as_ref()?;
     if process.comm.is_some() {
         return Some(Arc::clone(process));
     }
-    let comm = flow.kernel.owner.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    let comm = flow.who.kernel.owner.comm.split(|byte| *byte == 0).next().unwrap_or_default();
     let comm = Some(String::from_utf8_lossy(comm).into_owned());
     Some(Arc::new(ProcessFacts { comm, ..ProcessFacts::clone(process) }))
 }

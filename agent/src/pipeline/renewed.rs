@@ -39,7 +39,7 @@ impl Renewed {
             self.0.retain(|_, renewal| is_known(renewal.flow));
         }
         if self.0.len() < RENEWED_MAX {
-            self.0.insert(session, Renewal { flow: flow.kernel.id, random: None });
+            self.0.insert(session, Renewal { flow: flow.who.kernel.id, random: None });
         }
     }
 
