@@ -26,8 +26,8 @@ pub fn write(folder: &Path) -> Result<(), Failure> {
     for shell in SHELLS {
         clap_complete::generate_to(shell, &mut command, &name, folder)?;
     }
-    // Its own command "help" would have a page for each of the others.
-    Ok(clap_mangen::generate_to(command.disable_help_subcommand(true), folder)?)
+    // A fresh one: completions have put a command "help" into the other, which would have a page for each command.
+    Ok(clap_mangen::generate_to(Cli::command(), folder)?)
 }
 
 #[cfg(test)]
