@@ -119,7 +119,7 @@ fn pack(
     let maintainer = arguments.maintainer.as_deref();
     contents::write(package, version, &target.join("release"), maintainer)?;
     let file = out.join(format!("{}_{version}_amd64.deb", package.name));
-    let mut cargo = shell::cargo("deb --no-build --quiet");
+    let mut cargo = shell::cargo("deb --no-build --strip --quiet");
     cargo.args(["--package", package.program, "--deb-version", version.as_str(), "--output"]).arg(&file);
     cargo.args(maintainer.map(|maintainer| format!("--maintainer={maintainer}")));
     shell::run(version.date(&mut cargo).env("CARGO_TARGET_DIR", target))?;

@@ -32,15 +32,15 @@ pub fn write(package: &Package, version: &Version, release: &Path, maintainer: O
     changelog(package, version, &folder, maintainer)
 }
 
-/// The program writes its own; man pages are then put apart.
+/// The program writes its own; man pages are then packed and put apart.
 fn manual(program: &Path, folder: &Path) -> Result<()> {
     shell::run(Command::new(program).arg("manual").arg(folder))?;
     fs::create_dir(folder.join("man"))?;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "1") {
-            let name = path.file_name().context("a file has a name")?;
-            fs::rename(&path, folder.join("man").join(name))?;
+            let name = path.file_name().and_then(|name| name.to_str()).context("a page has a name")?;
+            gzip(&path, &folder.join("man").join(format!("{name}.gz")))?;
         }
     }
     Ok(())
@@ -101,9 +101,14 @@ fn changelog(package: &Package, version: &Version, folder: &Path, maintainer: Op
     );
     let plain = folder.join("changelog.Debian");
     fs::write(&plain, text)?;
-    let packed = File::create(folder.join("changelog.Debian.gz"))?;
+    gzip(&plain, &folder.join("changelog.Debian.gz"))
+}
+
+/// As Debian packs documents: without name and time of the file.
+fn gzip(plain: &Path, packed: &Path) -> Result<()> {
+    let packed = File::create(packed)?;
     let mut gzip = Command::new("gzip");
-    gzip.args(["-9", "--no-name", "--stdout"]).arg(&plain).stdout(Stdio::from(packed));
+    gzip.args(["-9", "--no-name", "--stdout"]).arg(plain).stdout(Stdio::from(packed));
     ensure!(gzip.status().context("starting gzip")?.success(), "gzip failed");
     Ok(())
 }
