@@ -13,7 +13,7 @@ use crate::{shell, vm::archive::Archive};
 
 const LIFE: &str = include_str!("../../../packaging/life");
 /// What is there before the packages are, so that a failure is theirs.
-const INCLUDED: &str = "ca-certificates,systemd";
+const INCLUDED: &str = "ca-certificates,procps,systemd";
 /// Newer than any.
 const NEWER: &str = "9999-1";
 /// What the agent watches, seen from the new root, in a view that ends with the command.
