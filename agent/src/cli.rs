@@ -195,6 +195,12 @@ Examples:
 
 What the reports say is sealed to the collector and never shown.")]
     Spool(Spool),
+    /// Write man pages and shell completions, for packages
+    #[command(hide = true)]
+    Manual {
+        /// Into this folder
+        folder: PathBuf,
+    },
 }
 
 /// Options of `keys`.
@@ -464,6 +470,7 @@ impl Command {
             Self::Keys(_) => "keys",
             Self::Enrol(_) => "enrol",
             Self::Spool(_) => "spool",
+            Self::Manual { .. } => "manual",
         }
     }
 }

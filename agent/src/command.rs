@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::cli::{self, Cli, Command, Exit, Exits};
-use crate::{capture, check, config, doctor, enrol, keys, run, scan, spool_tool, verify, watch};
+use crate::{capture, check, config, doctor, enrol, keys, manual, run, scan, spool_tool, verify, watch};
 
 /// Why the command failed, in words for a person.
 pub struct Failure {
@@ -54,6 +54,10 @@ pub fn obey(cli: &Cli) -> Result<Exit, Failure> {
             Ok(Exit::Success)
         }
         Command::Scan(options) => scan(cli, options),
+        Command::Manual { folder } => {
+            manual::write(folder)?;
+            Ok(Exit::Success)
+        }
         Command::Status(options) => Ok(status(options)?),
         Command::Verify(options) => Ok(verify::run(options, &mut io::stdout())?),
         later => {

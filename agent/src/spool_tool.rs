@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::cli::{Exit, Exits, Spool, SpoolCommand};
 use crate::config::Config;
 use crate::host::this_host;
+use crate::owner::become_owner_of;
 use crate::scrub::Scrubber;
 use crate::send::protocol::Settings;
 use crate::send::{self, FlushError};
@@ -67,6 +68,9 @@ pub fn run(options: &Spool, mut config: Config, out: &mut impl Write) -> Result<
     config.spool.dir = options.dir.clone().unwrap_or(config.spool.dir);
     let dir = config.spool.dir.clone();
     let is_flush = matches!(options.command, SpoolCommand::Flush { .. });
+    if is_flush || matches!(options.command, SpoolCommand::Fsck { repair: true, .. }) {
+        become_owner_of(&dir)?;
+    }
     if !dir.is_dir() && !is_flush {
         return Err(SpoolToolError::Missing(dir));
     }

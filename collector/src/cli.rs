@@ -119,6 +119,12 @@ Examples:
 
 Receivers know an event sent again by its delivery id and its uid.")]
     Replay(Replay),
+    /// Write man pages and shell completions, for packages
+    #[command(hide = true)]
+    Manual {
+        /// Into this folder
+        folder: PathBuf,
+    },
 }
 
 /// Options of `token`.

@@ -171,6 +171,25 @@ fn each_process_has_its_capabilities_and_no_more() {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
+/// A certificate or a spool of root's would be of no use to the daemon.
+#[test]
+fn what_root_does_beside_the_daemon_belongs_to_the_daemon() {
+    if !can_run("what_root_does_beside_the_daemon_belongs_to_the_daemon", &NEEDS) {
+        return;
+    }
+    let world = World::new();
+    assert!(world.start().stop().unwrap().status.success());
+    world.enrolled.flush(&world.program).unwrap();
+    let mut repair = Command::new(&world.program);
+    repair.args(["spool", "fsck", "--repair", "--dir"]).arg(&world.enrolled.spool);
+    assert!(repair.status().unwrap().success());
+    for folder in [&world.enrolled.spool, &world.enrolled.enrolment] {
+        for file in fs::read_dir(folder).unwrap().flatten() {
+            assert_eq!(file.metadata().unwrap().uid(), USER, "{}", file.path().display());
+        }
+    }
+}
+
 #[test]
 fn root_gives_up_the_same() {
     if !can_run("root_gives_up_the_same", &NEEDS) {

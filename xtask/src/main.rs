@@ -4,10 +4,10 @@
 mod bench;
 mod build;
 mod ci;
+mod deb;
 mod demo;
 mod fuzz;
 mod go;
-mod later;
 mod memcheck;
 mod python;
 mod refusal;
@@ -50,9 +50,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Runs the live tests on other kernels, in QEMU: `vm [KERNEL...] [-- FILTER...]`, `vm 6.1 --shell`.
     Vm(vm::Arguments),
-    /// Debian packages.
-    #[command(hide = true)]
-    Deb(later::Arguments),
+    /// Debian packages of agent and collector: `deb [--check]`, and a signed apt repository: `deb --repo DIR --key KEY`.
+    Deb(deb::Arguments),
     /// Drives the parsers with libFuzzer: `fuzz [NAME] [--for SECONDS]`. Needs a C++ compiler.
     Fuzz(fuzz::Arguments),
     /// Watches what the matcher reads, and runs it on other processors: `memcheck [miri|address|valgrind|neon|avx512]`,
@@ -72,7 +71,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Memcheck(arguments) => memcheck::run(&arguments),
         Command::Vm(arguments) => vm::run(&arguments),
-        Command::Deb(_) => later::run(),
+        Command::Deb(arguments) => deb::run(&arguments),
     };
     refusal::exit_code(result)
 }

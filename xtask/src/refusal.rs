@@ -7,8 +7,6 @@ use anyhow::Result;
 
 /// A privilege, program or package is missing.
 pub const MISSING: u8 = 4;
-/// The command belongs to a later version.
-pub const NOT_IN_THIS_VERSION: u8 = 64;
 
 /// A message for people and a code for scripts.
 #[derive(Debug)]

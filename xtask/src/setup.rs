@@ -90,6 +90,22 @@ const MATCHER_PACKAGES: [(&str, &str); 4] = [
     ("libre2-dev", "is a rival"),
 ];
 
+/// What `deb` runs: the Debian package, and why.
+const DEB_PACKAGES: [(&str, &str); 4] = [
+    ("apt-utils", "lists what an apt repository holds"),
+    ("binutils", "takes out of a program what only a debugger reads"),
+    ("dpkg-dev", "finds the libraries that a program needs"),
+    ("gpg", "signs an apt repository"),
+];
+
+/// What `deb` runs that cargo installs: the program, its pinned version, more options, and why. Another version packs
+/// other bytes.
+const DEB_TOOLS: [(&str, &str, &str, &str); 3] = [
+    ("cargo-deb", "3.8.0", "", "makes packages"),
+    ("cargo-about", "0.9.3", "--features cli", "lists licences"),
+    ("cargo-cyclonedx", "0.5.9", "", "lists crates for programs"),
+];
+
 /// Debian's way to build kernel programs: compiler, its sources, and what bpf-linker links against.
 const COMPILER: [&str; 9] = [
     "rustc-web",
@@ -141,6 +157,32 @@ pub fn for_vm() -> Result<()> {
 /// As [`run`].
 pub fn for_matcher() -> Result<()> {
     install_packages(&MATCHER_PACKAGES)
+}
+
+/// Makes sure that everything is there for building and for packing.
+///
+/// # Errors
+/// As [`run`].
+pub fn for_deb() -> Result<()> {
+    run()?;
+    install_packages(&DEB_PACKAGES)?;
+    DEB_TOOLS.iter().try_for_each(|(tool, version, options, why)| {
+        if is_at(tool, version) {
+            return Ok(());
+        }
+        eprintln!("setup: {tool} {version} is missing ({why})");
+        let install = format!("install {tool} --locked --version {version} {options}");
+        shell::run(&mut shell::cargo(&install)).with_context(|| format!("installing {tool}"))
+    })
+}
+
+/// Whether a program that cargo installed is of this version; asked as cargo asks its own commands.
+fn is_at(tool: &str, version: &str) -> bool {
+    let name = tool.strip_prefix("cargo-").unwrap_or(tool);
+    let said = Command::new(shell::cargo_bin().join(tool)).args([name, "--version"]).output();
+    said.is_ok_and(|said| {
+        String::from_utf8_lossy(&said.stdout).split_whitespace().any(|word| word == version)
+    })
 }
 
 /// Installs those that are missing, each with why it is needed.

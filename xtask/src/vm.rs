@@ -10,7 +10,7 @@
 //! *Not here*: what runs inside a guest. That is `xtask/vm`.
 
 mod apt;
-mod archive;
+pub mod archive;
 mod cache;
 mod console;
 mod guest;

@@ -35,6 +35,7 @@ use crate::bundle::{Bundle, BundleError};
 use crate::cli::{self, Exit, Exits};
 use crate::config::{BadUrl, CollectorUrl, Config};
 use crate::host::this_host;
+use crate::owner::become_owner_of;
 use crate::scrub::Scrubber;
 use crate::send::{Answer, Connection, ConnectionError};
 use credentials::{AUTHORITY, CERTIFICATE, KEY, check_answer, client_config, from_pem, over_http2};
@@ -148,6 +149,7 @@ pub fn run(options: &cli::Enrol, config: &Config, out: &mut impl Write) -> Resul
     let url: CollectorUrl = options.url.parse()?;
     let token: Token = token(&options.token, &mut io::stdin())?.trim().parse()?;
     let bundle = Bundle::read(&options.bundle)?;
+    become_owner_of(&dir)?;
     if folder::is_enrolled(&dir) && !options.replace {
         return Err(EnrolError::Enrolled(dir));
     }

@@ -4,6 +4,7 @@ mod account;
 mod agents;
 mod check;
 mod incidents;
+mod manual;
 mod outlets;
 mod password;
 mod replay;
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Agents(options) => alone(agents::run(&config(named)?, options, out)),
         Command::Outlets => alone(outlets::run(&config(named)?, out)),
         Command::Account(what) => alone(account::run(&config(named)?, what, out)),
+        Command::Manual { folder } => manual::write(folder),
         Command::Replay(options) => alone(replay::run(&config(named)?, options, out)),
     }
 }

@@ -9,7 +9,7 @@ const AMONG_ITSELF: &str = "the agent's processes among themselves; the kernel h
 const BEFORE_A_KERNEL: &str = "ends, or is told, before the kernel has a part in it";
 
 /// Test binaries, and single tests, that no guest runs.
-const LEFT_OUT: [(&str, &str); 25] = [
+const LEFT_OUT: [(&str, &str); 26] = [
     ("badinput::a_closed_output_ends_it", AMONG_ITSELF),
     ("badinput::a_wrong_configuration_is_told_with_its_place", BEFORE_A_KERNEL),
     ("badinput::commands_of_later_versions_say_so", BEFORE_A_KERNEL),
@@ -35,6 +35,7 @@ const LEFT_OUT: [(&str, &str); 25] = [
     ),
     ("linked", "programs with the library that other tests use; the kernel has no part in it"),
     ("node", "programs with the libraries that other tests use; the kernel has no part in it"),
+    ("packages", "what packages bring beside the programs; the kernel has no part in it"),
     (
         "privacy::planted_numbers_are_readable_nowhere",
         "searches what the agent writes; the kernel has no part in it",
@@ -46,7 +47,7 @@ const LEFT_OUT: [(&str, &str); 25] = [
     ("starttls", "programs with the libraries that other tests use; the kernel has no part in it"),
 ];
 /// Test binaries that need systemd as the first process.
-const NEED_SYSTEMD: [&str; 1] = ["systemd"];
+const NEED_SYSTEMD: [&str; 2] = ["installed", "systemd"];
 const WITHOUT_SYSTEMD: &str = "needs systemd as the first process (--systemd)";
 const ALSO_WITHOUT: &str = "runs on the same kernel without systemd";
 
