@@ -2,12 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::Command;
 
 use cprvagt_tests::lab::Service;
 use cprvagt_tests::live::{Need, can_run};
 use cprvagt_tests::network::Family;
-use cprvagt_tests::scratch::unique_name;
+use cprvagt_tests::redirect::Redirect;
 use cprvagt_tests::trial::Seen;
 use cprvagt_tests::{Lab, Trial, payload};
 use serde_json::json;
@@ -61,41 +60,6 @@ fn names_of_the_connection_and_of_the_message() {
     check(&seen, &citizens[2], &[(plain, "host")], false);
 }
 
-/// A table of address translation in this network; removed when it goes out of scope.
-struct Translation(&'static str, String);
-
-impl Translation {
-    /// What goes out to `from` goes to `to`.
-    fn new(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Result<Self, String> {
-        let family = if to.is_ipv4() { "ip" } else { "ip6" };
-        let table = Self(family, unique_name());
-        let rules = format!(
-            "table {family} {} {{
-                chain out {{
-                    type nat hook output priority -100;
-                    {family} daddr {} tcp dport {} dnat to {to}
-                }}
-            }}",
-            table.1,
-            from.ip(),
-            from.port(),
-        );
-        let file = lab.scratch().write(&format!("{}.nft", table.1), rules).unwrap();
-        let output = Command::new("nft").arg("-f").arg(file).output().unwrap();
-        if output.status.success() {
-            Ok(table)
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
-    }
-}
-
-impl Drop for Translation {
-    fn drop(&mut self) {
-        let _gone_already = Command::new("nft").args(["delete", "table", self.0, &self.1]).output();
-    }
-}
-
 /// A service address that the host translates, as Kubernetes does: the leak has where the bytes went, and what the
 /// program had asked for.
 #[test]
@@ -116,12 +80,12 @@ fn what_was_asked_for_before_addresses_were_translated() {
         let recipient = lab.recipient(host, service, family).unwrap();
         let to = recipient.server.address();
         let asked = SocketAddr::new(lab.spare_address(family).unwrap(), 8099);
-        let table = match Translation::new(&lab, asked, to) {
-            Ok(table) => table,
+        let redirect = match Redirect::to(&lab, asked, to) {
+            Ok(redirect) => redirect,
             Err(reason) => return println!("skipped: {name}: nft cannot translate here: {reason}"),
         };
         ask(&lab, &format!("{scheme}://{host}:8099"), asked, &format!("/?cpr={}", citizens[0]), &[]);
-        drop(table);
+        drop(redirect);
         ask(&lab, &format!("{scheme}://{host}:{}", to.port()), to, &format!("/?cpr={}", citizens[1]), &[]);
         expected.push((citizens, to, asked, scheme));
     }

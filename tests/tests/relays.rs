@@ -137,7 +137,7 @@ fn a_relay_that_connections_are_redirected_to() {
     let _relay = Held::start_listening(command.args([port.to_string(), MARK.to_string()])).unwrap();
     let citizens = payload::citizens(94, 2);
     for (recipient, citizen) in [&plain, &secret].into_iter().zip(&citizens) {
-        let _redirect = Redirect::new(&lab, recipient.ip(), port).unwrap();
+        let _redirect = Redirect::to_loopback(&lab, recipient.ip(), port).unwrap();
         post(&lab, &format!("{}/sag", recipient.origin()), citizen);
         assert!(recipient.server.settle(SETTLE));
     }
