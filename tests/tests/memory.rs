@@ -16,13 +16,15 @@ use cprvagt_tests::network::Family;
 use cprvagt_tests::scratch::{Scratch, unique_name};
 use cprvagt_tests::server::{Server, Speaks};
 use cprvagt_tests::{Agent, Lab, agent, payload, trial};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::{Backlog, listen};
 use serde_json::Value;
 
 const WAIT: Duration = Duration::from_secs(120);
 const IDLE_FLOWS: usize = 9_000;
 const ACTIVE_FLOWS: usize = 1_000;
+/// Open files of this process, with both ends of some connections.
+const FILES_MAX: u64 = 32_768;
 /// Ports that idle connections go to; each holds as many as the kernel keeps for a program that does not take them.
 const PORTS: u16 = 9;
 /// How long the active ones go on, and how many requests each sends meanwhile.
@@ -86,8 +88,7 @@ fn at_rest_and_with_ten_thousand_flows() {
     if !can_run("at_rest_and_with_ten_thousand_flows", &[Need::Root, Need::Agent, Need::Collector]) {
         return;
     }
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, FILES_MAX, FILES_MAX).unwrap();
     let mut lab = Lab::new().unwrap();
     let ip = lab.spare_address(Family::V4).unwrap();
     let active = Server::tcp(lab.network(), SocketAddr::new(ip, 9000), Speaks::Sink, None).unwrap();

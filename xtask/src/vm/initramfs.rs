@@ -18,7 +18,7 @@ const INIT: &str = include_str!("../../vm/init");
 const UNIT: &str = include_str!("../../vm/vm.service");
 
 /// Modules by what they are for. One that a kernel has built in, or has not, is left out.
-const MODULES: [&str; 30] = [
+const MODULES: [&str; 32] = [
     // The virtual machine's own devices.
     "virtio_pci",
     "virtio_blk",
@@ -46,6 +46,8 @@ const MODULES: [&str; 30] = [
     "nft_log",
     "nft_numgen",
     "nft_chain_nat",
+    "nft_nat",
+    "nft_redir",
     "nft_reject_inet",
     // TLS in the kernel, and the cipher that it is used with.
     "ctr",

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 /// Why a test is left to the machine at hand.
 const AMONG_ITSELF: &str = "the agent's processes among themselves; the kernel has no part in it";
+const OTHERS_RUN: &str =
+    "a program that guests do not have; others, with the same library or to the same end, run there";
 const BEFORE_A_KERNEL: &str = "ends, or is told, before the kernel has a part in it";
 
 /// Test binaries, and single tests, that no guest runs.
-const LEFT_OUT: [(&str, &str); 26] = [
+const LEFT_OUT: [(&str, &str); 31] = [
     ("badinput::a_closed_output_ends_it", AMONG_ITSELF),
     ("badinput::a_wrong_configuration_is_told_with_its_place", BEFORE_A_KERNEL),
     ("badinput::commands_of_later_versions_say_so", BEFORE_A_KERNEL),
@@ -40,8 +42,13 @@ const LEFT_OUT: [(&str, &str); 26] = [
         "privacy::planted_numbers_are_readable_nowhere",
         "searches what the agent writes; the kernel has no part in it",
     ),
+    ("relays::nginx_says_whose_requests_it_passes_on", OTHERS_RUN),
+    ("relays::postfix_says_who_handed_it_a_mail", OTHERS_RUN),
     ("rehearsal", "decoder and matcher alone; the kernel has no part in it"),
-    ("requests::nginx", "a program with the library that other tests use; the kernel has no part in it"),
+    ("requests::frames_that_are_read_in_parts", OTHERS_RUN),
+    ("requests::more_frames_of_one_read_than_are_followed_are_counted", OTHERS_RUN),
+    ("requests::nginx", OTHERS_RUN),
+    ("requests::nginx_by_http2", OTHERS_RUN),
     ("sealed", "what agent and collector store and say; the kernel has no part in it"),
     ("servers", "programs with the libraries that other tests use; the kernel has no part in it"),
     ("starttls", "programs with the libraries that other tests use; the kernel has no part in it"),
