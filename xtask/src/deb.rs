@@ -60,7 +60,7 @@ pub struct Arguments {
     /// The folder in which gpg finds that key; gpg's own when not given.
     #[arg(long, value_name = "DIR", requires = "key")]
     gnupg_home: Option<PathBuf>,
-    /// Who publishes the packages: "NAME <ADDRESS>".
+    /// Who publishes the packages: `NAME <ADDRESS>`.
     #[arg(long, value_name = "MAINTAINER")]
     maintainer: Option<String>,
     /// Installs, changes, removes and purges them in this release of Debian, such as bookworm or trixie; may be repeated.
