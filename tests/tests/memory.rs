@@ -24,7 +24,7 @@ const WAIT: Duration = Duration::from_secs(120);
 const IDLE_FLOWS: usize = 9_000;
 const ACTIVE_FLOWS: usize = 1_000;
 /// Open files of this process, with both ends of some connections.
-const FILES_MAX: u64 = 32_768;
+const FILES_MAX: u64 = 16_384;
 /// Ports that idle connections go to; each holds as many as the kernel keeps for a program that does not take them.
 const PORTS: u16 = 9;
 /// How long the active ones go on, and how many requests each sends meanwhile.
