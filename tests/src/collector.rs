@@ -297,6 +297,44 @@ impl Enrolled {
         command
     }
 
+    /// What `status --json` of the running daemon says; when it refuses, its exit code.
+    ///
+    /// # Errors
+    /// That code.
+    ///
+    /// # Panics
+    /// When it cannot be run, or what it says is no JSON.
+    pub fn status(&self, program: &Path) -> std::result::Result<Value, Option<i32>> {
+        let mut command = Command::new(program);
+        command.args(["status", "--json", "--runtime-dir"]).arg(&self.runtime);
+        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().expect("the agent is there");
+        if !output.status.success() {
+            return Err(output.status.code());
+        }
+        Ok(serde_json::from_slice(&output.stdout).expect("the agent says JSON"))
+    }
+
+    /// The status of the running daemon once it is so.
+    ///
+    /// # Errors
+    /// When it is not so within `limit`; with the last status.
+    pub fn await_status(
+        &self,
+        program: &Path,
+        limit: Duration,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let started = Instant::now();
+        loop {
+            let status = self.status(program).unwrap_or_default();
+            if is_so(&status) {
+                return Ok(status);
+            }
+            ensure!(started.elapsed() < limit, "not so in {status:#}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Delivers what still waits, when the daemon has ended.
     ///
     /// # Errors

@@ -61,25 +61,11 @@ impl World {
 
     /// What `status --json` says, or its exit code.
     fn status(&self) -> Result<Value, i32> {
-        let mut command = Command::new(agent::binary().unwrap());
-        command.args(["status", "--json", "--runtime-dir"]).arg(&self.enrolled.runtime);
-        let output = command.stderr(Stdio::null()).output().unwrap();
-        match output.status.code() {
-            Some(0) => Ok(serde_json::from_slice(&output.stdout).unwrap()),
-            code => Err(code.unwrap()),
-        }
+        self.enrolled.status(&agent::binary().unwrap()).map_err(Option::unwrap)
     }
 
     fn await_status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
-        let started = Instant::now();
-        loop {
-            let status = self.status().unwrap_or_default();
-            if is_so(&status) {
-                return status;
-            }
-            assert!(started.elapsed() < WAIT, "{status:#}");
-            thread::sleep(Duration::from_millis(100));
-        }
+        self.enrolled.await_status(&agent::binary().unwrap(), WAIT, is_so).unwrap()
     }
 
     fn pids(&self) -> [u32; 3] {

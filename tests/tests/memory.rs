@@ -6,7 +6,6 @@ use std::fs;
 use std::io::Write as _;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,23 +55,8 @@ impl World {
         Self { agent, enrolled, _collector: collector, _scratch: scratch }
     }
 
-    fn status(&self) -> Option<Value> {
-        let mut command = Command::new(agent::binary().unwrap());
-        command.args(["status", "--json", "--runtime-dir"]).arg(&self.enrolled.runtime);
-        let output = command.stderr(Stdio::null()).output().unwrap();
-        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
-    }
-
     fn await_status(&self, is_so: impl Fn(&Value) -> bool) -> Value {
-        let started = Instant::now();
-        loop {
-            let status = self.status().unwrap_or_default();
-            if is_so(&status) {
-                return status;
-            }
-            assert!(started.elapsed() < WAIT, "{status:#}");
-            thread::sleep(Duration::from_millis(200));
-        }
+        self.enrolled.await_status(&agent::binary().unwrap(), WAIT, is_so).unwrap()
     }
 
     /// Anonymous memory of each process.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -80,23 +79,9 @@ impl World {
         Life { agent, pids, spawned_at, ready_at }
     }
 
-    pub fn status(&self) -> Option<Value> {
-        let mut command = Command::new(agent::binary().unwrap());
-        command.args(["status", "--json", "--runtime-dir"]).arg(&self.enrolled.runtime);
-        let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().unwrap();
-        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
-    }
-
     pub fn await_status(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let started = Instant::now();
-        loop {
-            let status = self.status().unwrap_or_default();
-            if is_so(&status) {
-                return status;
-            }
-            assert!(started.elapsed() < WAIT, "{what}: not so in {status:#}\n{}", self.collector.log());
-            thread::sleep(Duration::from_millis(50));
-        }
+        let status = self.enrolled.await_status(&agent::binary().unwrap(), WAIT, is_so);
+        status.unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.collector.log()))
     }
 
     /// Ends the daemon in order and delivers what waits.
